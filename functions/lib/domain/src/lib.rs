@@ -1,0 +1,14 @@
+//! What every stage agrees on: the profile, the items that travel, ids, keys, events and the error
+//! classes. Imports nothing of ours and does no I/O.
+
+pub mod events;
+mod failure;
+pub mod ids;
+pub mod items;
+pub mod keys;
+pub mod profile;
+mod stage;
+
+pub use failure::{ErrorClass, Failure};
+pub use profile::Profile;
+pub use stage::{Deadline, Stage};

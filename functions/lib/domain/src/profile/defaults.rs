@@ -1,0 +1,70 @@
+//! The values of a profile's optional fields, in one place.
+
+use super::{RecordModel, Records, Spark, Unpack};
+
+pub(super) const fn ssh_port() -> u16 {
+    22
+}
+
+pub(super) fn include() -> Vec<String> {
+    vec!["*".to_owned()]
+}
+
+pub(super) const fn settle_seconds() -> u64 {
+    30
+}
+
+/// Nine: what partners' servers commonly allow (OpenSSH's `MaxStartups` begins to refuse at ten).
+pub(super) const fn max_connections() -> u32 {
+    9
+}
+
+pub(super) const fn report_timeout() -> u64 {
+    10
+}
+
+pub(super) fn signature_header() -> String {
+    "X-Signature".to_owned()
+}
+
+pub(super) fn temporary_suffix() -> String {
+    ".part".to_owned()
+}
+
+pub(super) fn target_name() -> String {
+    "{file}_{member}".to_owned()
+}
+
+impl Default for Unpack {
+    fn default() -> Self {
+        Self {
+            max_ratio: 200,
+            max_entries: 10_000,
+            max_bytes: 1 << 40,
+            password: None,
+            name_charset: "utf-8".to_owned(),
+        }
+    }
+}
+
+impl Default for Records {
+    fn default() -> Self {
+        Self {
+            model: RecordModel::Lines,
+            header_records: 0,
+            trailer_records: 0,
+            quote: "\"".to_owned(),
+            escape: None,
+            delimiter: ",".to_owned(),
+            record_bytes: None,
+            declared: None,
+            large_above_bytes: 5 << 30,
+        }
+    }
+}
+
+impl Default for Spark {
+    fn default() -> Self {
+        Self { executors: 4, cores: 2, memory_gb: 8 }
+    }
+}
