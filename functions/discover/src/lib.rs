@@ -1,1 +1,239 @@
-//! Placeholder.
+//! Discover: opens a run.
+//!
+//! Claims the scheduled start and the partner's lease, keeps a copy of the profile, proves that
+//! both ends, the secrets and the certificate work, and writes one item per file to be carried. A
+//! fault of the partner therefore ends the run here, before its first file.
+
+mod look;
+mod preflight;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::events::{
+    Concurrency, DiscoverInput, DiscoverOutcome, DiscoverOutput, Discovery, Start,
+};
+use domain::items::{FileItem, Lease};
+use domain::keys::{self, Inbox};
+use domain::profile::is_partner_name;
+use domain::{Deadline, Executions, Failure, Profile, SecretStore, Stage};
+use futures::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use storage::runs::{LeaseOutcome, Run, take_lease};
+use storage::{Condition, Store};
+
+/// Most parallel invocations of the Maps that no partner limits.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Counting.
+    pub inspect_concurrency: u32,
+    /// Reporting and sealing.
+    pub seal_concurrency: u32,
+}
+
+/// The stage.
+pub struct Discover {
+    store: Store,
+    secrets: Arc<dyn SecretStore>,
+    executions: Arc<dyn Executions>,
+    settings: Settings,
+}
+
+/// Which run took a scheduled start.
+#[derive(Serialize, Deserialize)]
+struct Trigger {
+    execution: String,
+    run: String,
+    taken_at: Timestamp,
+}
+
+impl Discover {
+    /// `executions` decides whether a lease's holder still runs.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        secrets: Arc<dyn SecretStore>,
+        executions: Arc<dyn Executions>,
+        settings: Settings,
+    ) -> Self {
+        Self { store, secrets, executions, settings }
+    }
+
+    fn output(&self, outcome: DiscoverOutcome, profile: Option<&Profile>) -> DiscoverOutput {
+        DiscoverOutput {
+            outcome,
+            files: 0,
+            bytes: 0,
+            concurrency: Concurrency {
+                fetch: profile.map_or(1, |profile| profile.source.max_connections),
+                inspect: self.settings.inspect_concurrency,
+                seal: self.settings.seal_concurrency,
+                deliver: profile.map_or(1, |profile| profile.target.max_connections),
+            },
+        }
+    }
+
+    /// Takes the scheduled start, unless another execution has it.
+    async fn claim_trigger(&self, input: &DiscoverInput) -> Result<bool, Failure> {
+        let Some(time) = &input.start.scheduled_time else { return Ok(true) };
+        let key = keys::trigger(&input.start.partner, time);
+        let trigger = Trigger {
+            execution: input.execution.clone(),
+            run: input.run.clone(),
+            taken_at: Timestamp::now(),
+        };
+        if self.store.put(&key, &trigger, Condition::Absent).await?.is_written() {
+            return Ok(true);
+        }
+        let taken = self.store.get::<Trigger>(&key).await?;
+        Ok(taken.is_some_and(|taken| taken.value.execution == input.execution))
+    }
+
+    async fn lease(&self, input: &DiscoverInput) -> Result<LeaseOutcome, Failure> {
+        let wanted = Lease {
+            execution: input.execution.clone(),
+            run: input.run.clone(),
+            nonce: uuid::Uuid::new_v4().to_string(),
+            taken_at: Timestamp::now(),
+            released_at: None,
+        };
+        take_lease(&self.store, &input.start.partner, &wanted, &*self.executions).await
+    }
+
+    async fn explore(&self, run: &Run, input: &DiscoverInput) -> Result<DiscoverOutput, Failure> {
+        let started_at = Timestamp::now();
+        let profile = run.snapshot_profile().await?;
+        let mut warnings = preflight::check(&profile, &*self.secrets).await?;
+        let wanted = self.wanted_paths(&input.start).await?;
+        let seen = look::look(&profile, &*self.secrets, wanted.as_deref()).await?;
+        warnings.extend(seen.absent.iter().map(|path| {
+            format!("The start names {path:?}, which the source does not have or hold ready.")
+        }));
+        let (items, already_delivered) = self.undelivered(&profile, &input.start, &seen).await?;
+        write_items(run, &items).await?;
+        let outcome =
+            if items.is_empty() { DiscoverOutcome::Nothing } else { DiscoverOutcome::Ready };
+        let output = DiscoverOutput {
+            files: items.len() as u64,
+            bytes: items.iter().map(|item| item.file.size_bytes).sum(),
+            ..self.output(outcome, Some(&profile))
+        };
+        let discovery = Discovery {
+            output: output.clone(),
+            started_at,
+            start: input.start.clone(),
+            matched: seen.matched,
+            already_delivered,
+            unsettled: seen.unsettled,
+            warnings,
+        };
+        drop(self.store.put(&run.keys().discovery(), &discovery, Condition::Any).await?);
+        Ok(output)
+    }
+
+    /// The only source paths that this start is about; `None` for all.
+    async fn wanted_paths(&self, start: &Start) -> Result<Option<Vec<String>>, Failure> {
+        let mut wanted: Option<Vec<String>> = None;
+        let mut narrow = |paths: &[String]| {
+            let kept = match wanted.take() {
+                Some(before) => before.into_iter().filter(|path| paths.contains(path)).collect(),
+                None => paths.to_vec(),
+            };
+            wanted = Some(kept);
+        };
+        if let Some(only) = &start.only {
+            narrow(only);
+        }
+        if let Some(resend) = &start.resend {
+            narrow(&resend.paths);
+        }
+        if let Some(run) = &start.retry_of {
+            let failed: Vec<domain::items::Failed> =
+                Run::new(&self.store, &start.partner, run).read_all(Inbox::Failed).await?;
+            narrow(&failed.into_iter().map(|failed| failed.file.path).collect::<Vec<_>>());
+        }
+        Ok(wanted)
+    }
+
+    /// Files that the ledger does not have, or that are sent again on purpose.
+    async fn undelivered(
+        &self,
+        profile: &Profile,
+        start: &Start,
+        seen: &look::Seen,
+    ) -> Result<(Vec<FileItem>, u64), Failure> {
+        let resend = start.resend.as_ref().map(|resend| resend.reason.clone());
+        let checked: Vec<Option<FileItem>> = futures::stream::iter(seen.files.iter().cloned())
+            .map(|file| {
+                let resend = resend.clone();
+                let key = keys::ledger_file(&profile.partner, file.name.id());
+                async move {
+                    if resend.is_none() && self.store.exists(&key).await? {
+                        return Ok::<_, Failure>(None);
+                    }
+                    Ok(Some(FileItem { file, resend, downloaded: None, expanded: None }))
+                }
+            })
+            .buffered(32)
+            .try_collect()
+            .await?;
+        let total = checked.len();
+        let items: Vec<FileItem> = checked.into_iter().flatten().collect();
+        let delivered = (total - items.len()) as u64;
+        Ok((items, delivered))
+    }
+}
+
+#[async_trait]
+impl Stage for Discover {
+    type Input = DiscoverInput;
+    type Output = DiscoverOutput;
+    const NAME: &'static str = "discover";
+
+    async fn handle(&self, input: DiscoverInput, _: Deadline) -> Result<DiscoverOutput, Failure> {
+        check_start(&input.start)?;
+        let run = Run::new(&self.store, &input.start.partner, &input.run);
+        if !self.claim_trigger(&input).await? {
+            return Ok(self.output(DiscoverOutcome::Duplicate, None));
+        }
+        if let LeaseOutcome::Busy(holder) = self.lease(&input).await? {
+            tracing::info!(partner = input.start.partner, holder = holder.run, "partner is busy");
+            return Ok(self.output(DiscoverOutcome::Busy, None));
+        }
+        // An answer that was lost is given again, so that a repeated call finds the same files.
+        if let Some(found) = self.store.get::<Discovery>(&run.keys().discovery()).await? {
+            return Ok(found.value.output);
+        }
+        self.explore(&run, &input).await
+    }
+}
+
+fn check_start(start: &Start) -> Result<(), Failure> {
+    if !is_partner_name(&start.partner) {
+        return Err(Failure::misconfigured(
+            "start.partner",
+            format!(
+                "The start names partner {:?}; a partner is 1 to 63 lower-case letters, digits or \
+                 dashes.",
+                start.partner
+            ),
+        ));
+    }
+    if start.resend.as_ref().is_some_and(|resend| resend.reason.trim().is_empty()) {
+        return Err(Failure::misconfigured(
+            "start.resend_reason",
+            "A resend needs a reason; the receipts keep it.",
+        ));
+    }
+    Ok(())
+}
+
+async fn write_items(run: &Run, items: &[FileItem]) -> Result<(), Failure> {
+    let writes = items.iter().map(|item| run.write(Inbox::Discovered, &item.file.name, item));
+    futures::stream::iter(writes.collect::<Vec<_>>())
+        .buffer_unordered(32)
+        .try_collect::<Vec<()>>()
+        .await?;
+    Ok(())
+}

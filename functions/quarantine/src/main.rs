@@ -1,2 +1,14 @@
-//! Placeholder.
-fn main() {}
+//! The `quarantine` function: wires the stage to S3.
+
+use quarantine::Quarantine;
+use runtime::Config;
+use storage::Store;
+
+#[tokio::main]
+async fn main() -> Result<(), runtime::Error> {
+    runtime::serve(&[Config::BUCKET], async |config: Config| {
+        let store = Store::from_env(config.get(Config::BUCKET)).await;
+        Ok(Quarantine::new(store))
+    })
+    .await
+}

@@ -1,1 +1,155 @@
-//! Placeholder.
+//! Size: the Spark job for one partner's large members.
+//!
+//! The answer holds spark-submit's parameters, so the state machine needs no arithmetic. A profile
+//! that asks for a worker that EMR Serverless does not offer is refused with what it offers.
+
+use async_trait::async_trait;
+use domain::events::{SizeInput, SizeOutput};
+use domain::keys::Inbox;
+use domain::profile::Spark;
+use domain::{Deadline, Failure, Stage};
+use storage::Store;
+use storage::runs::Run;
+
+/// Bytes that one core counts before another core is worth its start: smaller work asks for less.
+const BYTES_PER_CORE: u64 = 1 << 30;
+
+/// The stage.
+pub struct Size {
+    store: Store,
+    job_prefix: String,
+}
+
+impl Size {
+    /// `job_prefix` is where the job's program lies, such as `s3://bucket/jobs/0.1.0`.
+    #[must_use]
+    pub const fn new(store: Store, job_prefix: String) -> Self {
+        Self { store, job_prefix }
+    }
+}
+
+#[async_trait]
+impl Stage for Size {
+    type Input = SizeInput;
+    type Output = SizeOutput;
+    const NAME: &'static str = "size";
+
+    async fn handle(&self, input: SizeInput, _: Deadline) -> Result<SizeOutput, Failure> {
+        let run = Run::new(&self.store, &input.partner, &input.run);
+        let names = run.names(Inbox::Large).await?;
+        let bytes = names.iter().map(domain::ids::Name::size_bytes).sum();
+        let profile = run.profile().await?;
+        check_worker(&profile.spark)?;
+        let spark = for_work(&profile.spark, bytes);
+        let prefix = self.job_prefix.trim_end_matches('/');
+        Ok(SizeOutput {
+            members: names.len() as u64,
+            bytes,
+            entry_point: format!("{prefix}/count_large.py"),
+            arguments: vec![
+                "--bucket".to_owned(),
+                self.store.bucket().to_owned(),
+                "--partner".to_owned(),
+                input.partner,
+                "--run".to_owned(),
+                input.run.clone(),
+                "--splits".to_owned(),
+                (spark.executors * spark.cores).to_string(),
+            ],
+            spark_submit_parameters: parameters(&spark, prefix),
+            client_token: input.run,
+        })
+    }
+}
+
+/// Workers that EMR Serverless offers: cores, least and most memory in GB, step in GB.
+const WORKERS: [(u32, u32, u32, u32); 5] =
+    [(1, 2, 8, 1), (2, 4, 16, 1), (4, 8, 30, 1), (8, 16, 60, 4), (16, 32, 120, 8)];
+
+/// Refuses a worker size that EMR Serverless does not have.
+///
+/// # Errors
+/// `Misconfigured` with the sizes that it has.
+pub fn check_worker(spark: &Spark) -> Result<(), Failure> {
+    let offered = WORKERS.iter().any(|(cores, least, most, step)| {
+        spark.cores == *cores
+            && (*least..=*most).contains(&spark.memory_gb)
+            && (spark.memory_gb - least).is_multiple_of(*step)
+    });
+    if offered && spark.executors > 0 {
+        return Ok(());
+    }
+    let table: Vec<String> = WORKERS
+        .iter()
+        .map(|(cores, least, most, step)| {
+            format!("{cores} cores with {least} to {most} GB in steps of {step}")
+        })
+        .collect();
+    Err(Failure::misconfigured(
+        "size.worker",
+        format!(
+            "The profile's spark asks for {} executors of {} cores and {} GB; at least one executor \
+             is needed and EMR Serverless offers {}.",
+            spark.executors,
+            spark.cores,
+            spark.memory_gb,
+            table.join(", ")
+        ),
+    ))
+}
+
+/// As many executors as the work can keep busy, at most what the profile says.
+fn for_work(spark: &Spark, bytes: u64) -> Spark {
+    let per_executor = BYTES_PER_CORE.saturating_mul(u64::from(spark.cores)).max(1);
+    let useful = u32::try_from(bytes.div_ceil(per_executor)).unwrap_or(u32::MAX).max(1);
+    Spark { executors: spark.executors.min(useful), ..spark.clone() }
+}
+
+/// One gigabyte of each worker is Spark's overhead; the driver is a worker like the others.
+fn parameters(spark: &Spark, prefix: &str) -> String {
+    let heap = spark.memory_gb.saturating_sub(1).max(1);
+    [
+        format!("spark.executor.instances={}", spark.executors),
+        format!("spark.executor.cores={}", spark.cores),
+        format!("spark.executor.memory={heap}g"),
+        "spark.executor.memoryOverhead=1g".to_owned(),
+        format!("spark.driver.cores={}", spark.cores),
+        format!("spark.driver.memory={heap}g"),
+        "spark.driver.memoryOverhead=1g".to_owned(),
+        "spark.dynamicAllocation.enabled=false".to_owned(),
+        format!("spark.archives={prefix}/count-large.tar.gz#counter"),
+    ]
+    .iter()
+    .map(|setting| format!("--conf {setting}"))
+    .collect::<Vec<_>>()
+    .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_worker_is_offered_and_odd_ones_are_refused_with_the_table() {
+        assert_eq!(check_worker(&Spark::default()), Ok(()));
+        for (executors, cores, memory_gb) in [(4, 3, 8), (4, 2, 17), (4, 8, 18), (0, 2, 8)] {
+            let failure = check_worker(&Spark { executors, cores, memory_gb }).expect_err("odd");
+            assert!(failure.message.contains("2 cores with 4 to 16 GB"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn small_work_asks_for_less_and_large_work_for_the_profile() {
+        let spark = Spark::default();
+        assert_eq!(for_work(&spark, 1).executors, 1);
+        assert_eq!(for_work(&spark, (2 << 30) + 1).executors, 2);
+        assert_eq!(for_work(&spark, 1 << 40).executors, 4);
+    }
+
+    #[test]
+    fn eight_gigabytes_are_seven_of_heap_and_one_of_overhead() {
+        let text = parameters(&Spark::default(), "s3://b/jobs/1");
+        assert!(text.contains("spark.executor.memory=7g") && text.contains("memoryOverhead=1g"));
+        assert!(text.contains("spark.dynamicAllocation.enabled=false"));
+    }
+}

@@ -1,1 +1,74 @@
-//! Placeholder.
+//! Upload: delivers sealed members, each exactly once, never half.
+//!
+//! Per member: claim the ledger row, write under a temporary name, verify what the server holds,
+//! look at claim and lease again, rename, write the receipt. Whatever was interrupted is found by
+//! the next attempt: a target that already has the right bytes is adopted.
+
+mod claim;
+mod deliver;
+mod names;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::events::{ParcelInput, ParcelOutput};
+use domain::keys::Inbox;
+use domain::{Deadline, Failure, SecretStore, Stage};
+use storage::Store;
+use storage::runs::{Run, Work, work_through};
+use tokio::sync::OnceCell;
+
+/// Members of one parcel that are written at once over the one connection.
+const MEMBERS_AT_ONCE: usize = 4;
+
+/// The stage.
+pub struct Upload {
+    store: Store,
+    secrets: Arc<dyn SecretStore>,
+}
+
+impl Upload {
+    /// Delivers from that bucket.
+    #[must_use]
+    pub fn new(store: Store, secrets: Arc<dyn SecretStore>) -> Self {
+        Self { store, secrets }
+    }
+}
+
+#[async_trait]
+impl Stage for Upload {
+    type Input = ParcelInput;
+    type Output = ParcelOutput;
+    const NAME: &'static str = "upload";
+
+    async fn handle(
+        &self,
+        input: ParcelInput,
+        deadline: Deadline,
+    ) -> Result<ParcelOutput, Failure> {
+        let run = Run::of(&self.store, &input);
+        let profile = run.profile().await?;
+        let session = OnceCell::new();
+        let work = Work {
+            stage: Self::NAME,
+            input: &input,
+            done: &[Inbox::Delivered],
+            concurrency: MEMBERS_AT_ONCE,
+            deadline,
+        };
+        let outcome = work_through(&run, work, |name| {
+            let (run, profile, session) = (&run, &profile, &session);
+            async move {
+                let session = session
+                    .get_or_try_init(|| sftp::connect_target(&profile.target, &*self.secrets))
+                    .await?;
+                deliver::deliver(run, &profile.target, session, &name).await
+            }
+        })
+        .await;
+        if let Some(session) = session.into_inner() {
+            session.close().await;
+        }
+        outcome
+    }
+}

@@ -230,12 +230,20 @@ pub struct SizeOutput {
 /// Finish's event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FinishInput {
-    /// Whose.
-    pub partner: String,
     /// Which run.
     pub run: String,
     /// The execution's ARN.
     pub execution: String,
+    /// The machine's state: the start, and the error if one ended the run early.
+    pub state: FinishState,
+}
+
+/// What Finish reads of the machine's state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinishState {
+    /// Whose; absent when the execution was started without a partner.
+    #[serde(default)]
+    pub partner: Option<String>,
     /// What ended the run early.
     #[serde(default)]
     pub error: Option<CaughtError>,
@@ -265,7 +273,7 @@ pub struct FinishOutput {
     pub delivered: u64,
     /// Files and members quarantined.
     pub failed: u64,
-    /// Where the summary is.
+    /// Key of the summary; empty when there was no partner to write one for.
     pub summary: String,
 }
 

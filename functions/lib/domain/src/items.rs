@@ -223,6 +223,9 @@ pub struct Claim {
 pub struct LedgerRow {
     /// The latest claim.
     pub claim: Claim,
+    /// Claims before the latest that no receipt followed, one per ciphertext: the target may hold
+    /// the bytes of any of them.
+    pub earlier: Vec<Claim>,
     /// The latest delivery. Only this blocks another one.
     pub delivered: Option<Receipt>,
     /// Deliveries before the latest, oldest first.
@@ -283,6 +286,8 @@ pub struct Lease {
     pub nonce: String,
     /// When it was taken.
     pub taken_at: Timestamp,
+    /// When it was given back; anyone may take it since.
+    pub released_at: Option<Timestamp>,
 }
 
 /// The order to stop.

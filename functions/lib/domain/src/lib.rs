@@ -7,8 +7,10 @@ pub mod ids;
 pub mod items;
 pub mod keys;
 pub mod profile;
+mod secret;
 mod stage;
 
 pub use failure::{ErrorClass, Failure};
 pub use profile::Profile;
-pub use stage::{Deadline, Stage};
+pub use secret::{SecretBytes, SecretStore};
+pub use stage::{Deadline, Executions, Stage};

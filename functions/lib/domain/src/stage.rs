@@ -58,3 +58,13 @@ impl Deadline {
     /// Time kept back for finishing what is in hand.
     pub const MARGIN: Duration = Duration::from_secs(45);
 }
+
+/// Whoever knows which executions are running.
+#[async_trait]
+pub trait Executions: Send + Sync {
+    /// Whether that execution is running at this moment.
+    ///
+    /// # Errors
+    /// `Transient` when nobody can tell; a lease is then not taken over.
+    async fn is_running(&self, execution: &str) -> Result<bool, Failure>;
+}

@@ -1,1 +1,13 @@
-//! Placeholder.
+//! Glue between a stage and the place that runs it: AWS Lambda, or any caller with JSON.
+//!
+//! Both go through [`invoke`], so a stage cannot behave differently on a laptop.
+
+mod config;
+mod executions;
+mod invoke;
+mod lambda;
+
+pub use config::Config;
+pub use executions::StepFunctions;
+pub use invoke::{BoxedStage, boxed, invoke};
+pub use lambda::{Error, serve};

@@ -1,1 +1,35 @@
-//! Placeholder.
+//! SFTP as the pipeline needs it: pinned host keys, pipelined transfers, rename policies.
+//!
+//! The only package that knows SSH. Connections and encryption come from `russh`; the SFTP protocol
+//! on top is spoken here, so that a server's binary handles, later status codes and short answers
+//! are survived and so that many requests stay in flight with bounded memory.
+
+#![deny(missing_docs)]
+
+mod connect;
+mod duplex;
+mod endpoint;
+mod error;
+#[cfg(feature = "server")]
+pub mod keys;
+mod link;
+mod listing;
+mod login;
+mod profile;
+mod reader;
+#[cfg(feature = "server")]
+pub mod server;
+mod session;
+mod start;
+mod wire;
+mod writer;
+
+pub use endpoint::{Credentials, Endpoint, Secret, Timeouts};
+pub use error::{Error, Operation};
+pub use listing::{Entry, ListOptions};
+pub use profile::{connect_source, connect_target};
+pub use reader::Reader;
+pub use session::{RenamePolicy, Session};
+pub use start::Capabilities;
+pub use wire::{Attributes, Kind};
+pub use writer::{WriteMode, Writer};

@@ -262,7 +262,9 @@ fn endpoint_problems(
     );
 }
 
-fn is_partner_name(name: &str) -> bool {
+/// Whether a text can be a partner's name, and so part of a storage key.
+#[must_use]
+pub fn is_partner_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     (1..=63).contains(&name.len()) && name.chars().all(allowed) && !name.starts_with('-')
 }

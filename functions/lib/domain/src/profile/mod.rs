@@ -9,10 +9,10 @@ mod defaults;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use check::{Problem, Problems, schema};
+pub use check::{Problem, Problems, is_partner_name, schema};
 
 /// One partner: where files come from, what is done with them and where they go.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
     /// The partner's name: lower-case letters, digits and dashes; part of every storage key.
@@ -37,7 +37,7 @@ pub struct Profile {
 }
 
 /// The source SFTP endpoint and what to take from it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// DNS name or address.
@@ -108,7 +108,7 @@ pub struct SshAuth {
 }
 
 /// Limits and options for opening archives.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Unpack {
     /// Most bytes that one compressed byte may become.
@@ -124,7 +124,7 @@ pub struct Unpack {
 }
 
 /// How records are counted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Records {
     /// What a record is.
@@ -201,7 +201,7 @@ pub struct Spark {
 }
 
 /// The API that is told about every member.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
     /// Where to POST.
@@ -307,7 +307,7 @@ pub enum SealFormat {
 }
 
 /// The target SFTP endpoint and how files appear there.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
     /// DNS name or address.

@@ -1,0 +1,153 @@
+//! Looking at the source: which files match, and which of them are complete.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use domain::items::FileRef;
+use domain::profile::Source;
+use domain::{Failure, Profile, SecretStore};
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use sftp::{Entry, Kind, ListOptions, Session};
+
+/// What the source holds for us.
+pub(crate) struct Seen {
+    /// Complete files, in the order of the listing.
+    pub(crate) files: Vec<FileRef>,
+    /// Files that matched the patterns.
+    pub(crate) matched: u64,
+    /// Of those, still being written or without their marker.
+    pub(crate) unsettled: u64,
+    /// Paths that were asked for by name and are not among the complete files.
+    pub(crate) absent: Vec<String>,
+}
+
+/// Lists the source, twice where the profile asks for a settling time.
+///
+/// # Errors
+/// `Misconfigured` when the login or the directory is refused; `Transient` from the network.
+pub(crate) async fn look(
+    profile: &Profile,
+    secrets: &dyn SecretStore,
+    wanted: Option<&[String]>,
+) -> Result<Seen, Failure> {
+    let source = &profile.source;
+    let session = sftp::connect_source(source, secrets).await?;
+    let seen = look_through(&session, profile, wanted).await;
+    session.close().await;
+    seen
+}
+
+async fn look_through(
+    session: &Session,
+    profile: &Profile,
+    wanted: Option<&[String]>,
+) -> Result<Seen, Failure> {
+    let source = &profile.source;
+    let first = matching(source, list(session, source).await?, wanted)?;
+    let complete = if first.is_empty() || source.settle_seconds == 0 {
+        first.clone()
+    } else {
+        tokio::time::sleep(Duration::from_secs(source.settle_seconds)).await;
+        let second = list(session, source).await?;
+        let known: HashMap<&str, &Entry> =
+            second.iter().map(|entry| (entry.path.as_str(), entry)).collect();
+        let same = |entry: &Entry| {
+            known.get(entry.path.as_str()).is_some_and(|again| {
+                again.size == entry.size && again.mtime == entry.mtime && again.kind == entry.kind
+            })
+        };
+        first.iter().filter(|entry| same(entry)).cloned().collect()
+    };
+    let complete: Vec<FileRef> = marked(session, source, complete)
+        .await?
+        .into_iter()
+        .map(|entry| FileRef::new(&profile.partner, &entry.path, entry.size, entry.mtime))
+        .collect();
+    let ready: HashSet<&str> = complete.iter().map(|file| file.path.as_str()).collect();
+    let absent = wanted
+        .unwrap_or_default()
+        .iter()
+        .filter(|path| !ready.contains(path.as_str()))
+        .cloned()
+        .collect();
+    let matched = first.len() as u64;
+    Ok(Seen { matched, unsettled: matched - complete.len() as u64, absent, files: complete })
+}
+
+async fn list(session: &Session, source: &Source) -> Result<Vec<Entry>, Failure> {
+    let options = ListOptions { recursive: source.recursive, ..ListOptions::default() };
+    Ok(session.list(&source.directory, options).await?)
+}
+
+/// Regular files that the patterns, the marker rule and the start let through.
+fn matching(
+    source: &Source,
+    entries: Vec<Entry>,
+    wanted: Option<&[String]>,
+) -> Result<Vec<Entry>, Failure> {
+    let include = patterns(&source.include)?;
+    let exclude = patterns(&source.exclude)?;
+    let is_marker = |path: &str| source.done_file.as_ref().is_some_and(|end| path.ends_with(end));
+    let is_wanted = |path: &str| wanted.is_none_or(|paths| paths.iter().any(|p| p == path));
+    Ok(entries
+        .into_iter()
+        .filter(|entry| {
+            let path = entry.path.as_str();
+            entry.kind == Kind::File
+                && matches(&include, path)
+                && !matches(&exclude, path)
+                && !is_marker(path)
+                && is_wanted(path)
+        })
+        .collect())
+}
+
+/// Files whose marker stands beside them, when the profile asks for markers.
+async fn marked(
+    session: &Session,
+    source: &Source,
+    files: Vec<Entry>,
+) -> Result<Vec<Entry>, Failure> {
+    let Some(suffix) = &source.done_file else { return Ok(files) };
+    if files.is_empty() {
+        return Ok(files);
+    }
+    let all: HashSet<String> =
+        list(session, source).await?.into_iter().map(|entry| entry.path).collect();
+    Ok(files.into_iter().filter(|file| all.contains(&format!("{}{suffix}", file.path))).collect())
+}
+
+/// A pattern without a slash is for names in any directory, one with a slash for whole paths.
+fn matches(patterns: &GlobSet, path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    patterns.is_match(path) || patterns.is_match(name)
+}
+
+fn patterns(texts: &[String]) -> Result<GlobSet, Failure> {
+    let mut set = GlobSetBuilder::new();
+    for text in texts {
+        let glob = GlobBuilder::new(text).literal_separator(true).build().map_err(|error| {
+            Failure::misconfigured("profile.pattern", format!("{text:?} is no pattern: {error}."))
+        })?;
+        set.add(glob);
+    }
+    set.build().map_err(|error| {
+        Failure::misconfigured("profile.pattern", format!("The patterns do not fit: {error}."))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_without_a_slash_is_for_names_in_any_directory() {
+        let set = patterns(&["*.zip".to_owned(), "in/*.csv".to_owned()]).expect("patterns");
+        for path in ["a.zip", "deep/down/a.zip", "in/a.csv"] {
+            assert!(matches(&set, path), "{path}");
+        }
+        for path in ["a.csv", "in/deep/a.csv", "a.zip.tmp"] {
+            assert!(!matches(&set, path), "{path}");
+        }
+    }
+}

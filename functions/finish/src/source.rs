@@ -1,0 +1,71 @@
+//! What happens at the source after delivery: only for files whose last member has a receipt.
+
+use domain::items::FileRef;
+use domain::profile::{AfterDelivery, Source};
+use domain::{Failure, SecretStore};
+use sftp::{RenamePolicy, Session};
+use storage::runs::Run;
+
+/// Moves or deletes delivered source files as the profile says.
+///
+/// A file that cannot be moved is delivered all the same, so trouble becomes warnings.
+pub(crate) async fn after_delivery(
+    run: &Run,
+    secrets: &dyn SecretStore,
+    files: &[(FileRef, u64)],
+) -> Vec<String> {
+    if files.is_empty() {
+        return Vec::new();
+    }
+    match tidy(run, secrets, files).await {
+        Ok(warnings) => warnings,
+        Err(failure) => {
+            vec![format!("The delivered source files were left in place: {}", failure.message)]
+        }
+    }
+}
+
+async fn tidy(
+    run: &Run,
+    secrets: &dyn SecretStore,
+    files: &[(FileRef, u64)],
+) -> Result<Vec<String>, Failure> {
+    let source = run.profile().await?.source;
+    if source.after_delivery == AfterDelivery::Keep {
+        return Ok(Vec::new());
+    }
+    let session = sftp::connect_source(&source, secrets).await?;
+    let mut warnings = Vec::new();
+    for (file, _) in files {
+        if let Err(failure) = tidy_one(&session, &source, file).await {
+            warnings.push(format!("{} was left in place: {}", file.path, failure.message));
+        }
+    }
+    session.close().await;
+    Ok(warnings)
+}
+
+async fn tidy_one(session: &Session, source: &Source, file: &FileRef) -> Result<(), Failure> {
+    let directory = source.directory.trim_end_matches('/');
+    let path = format!("{directory}/{}", file.path);
+    let Some(found) = session.stat(&path).await? else { return Ok(()) };
+    if found.size != file.size_bytes || found.mtime != file.mtime_seconds {
+        return Err(Failure::source_changed(
+            "finish.source_changed",
+            "it changed after it was delivered, so the next run takes it.",
+        ));
+    }
+    match (source.after_delivery, &source.move_to) {
+        (AfterDelivery::Delete, _) => session.remove(&path).await?,
+        (AfterDelivery::Move, Some(to)) => {
+            let to = if to.starts_with('/') { to.clone() } else { format!("{directory}/{to}") };
+            let destination = format!("{}/{}", to.trim_end_matches('/'), file.path);
+            if let Some((parent, _)) = destination.rsplit_once('/') {
+                session.mkdir_all(parent).await?;
+            }
+            session.rename(&path, &destination, RenamePolicy::Fresh).await?;
+        }
+        (AfterDelivery::Keep | AfterDelivery::Move, _) => {}
+    }
+    Ok(())
+}

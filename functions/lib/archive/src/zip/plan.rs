@@ -1,0 +1,140 @@
+//! Checks every entry of a zip before the first byte of any is passed on, and groups the members so
+//! that neighbours share a request.
+
+use super::decode;
+use super::directory::Record;
+use crate::Job;
+use crate::error::{Error, Reason};
+use crate::meter::Tally;
+use crate::names::{self, Declared, Roll};
+use crate::sink::Entry;
+
+/// Bytes of a local header before its name.
+pub(super) const LOCAL_BYTES: u64 = 30;
+/// Stored bytes after which a batch is closed, so that workers share an archive evenly.
+const BATCH_BYTES: u64 = 4 << 20;
+/// Members after which a batch is closed.
+const BATCH_MEMBERS: usize = 256;
+
+const ENCRYPTED: u16 = 1;
+const PATCH: u16 = 1 << 5;
+const STRONG: u16 = 1 << 6;
+const UTF8: u16 = 1 << 11;
+const MASKED: u16 = 1 << 13;
+
+/// A member that will be unpacked.
+pub(super) struct Planned<'a> {
+    pub(super) record: &'a Record,
+    pub(super) entry: Entry,
+    /// Where the next entry, or the directory, begins: this member must end before.
+    pub(super) boundary: u64,
+}
+
+/// Checks all entries; gives the members in the order of their bytes.
+pub(super) fn plan<'a>(
+    job: &Job<'_>,
+    records: &'a [Record],
+) -> Result<Vec<Vec<Planned<'a>>>, Error> {
+    let mut roll = Roll::default();
+    let mut tally = Tally::default();
+    let mut stored: u64 = 0;
+    let mut members = Vec::new();
+    for record in records {
+        let blame = |reason| job.refuse(Some(&record.shown()), reason);
+        stored = stored.saturating_add(record.stored);
+        roll.count(job.limits).map_err(|reason| job.refuse(None, reason))?;
+        if let Some(path) = member_path(job, record).map_err(blame)? {
+            let index = roll.admit(&path).map_err(blame)?;
+            tally.claim(job, record.size).map_err(blame)?;
+            members.push((record, Entry { path, size_hint: Some(record.size), index }));
+        }
+    }
+    let boundaries = boundaries(job, records)?;
+    if tally.claimed > job.limits.allowance(stored) {
+        return Err(job.refuse(None, Reason::Ratio(job.limits.max_ratio)));
+    }
+    members.sort_by_key(|(record, _)| record.offset);
+    Ok(batches(members, &boundaries))
+}
+
+/// The member's path; `None` for a folder.
+fn member_path(job: &Job<'_>, record: &Record) -> Result<Option<String>, Reason> {
+    let (bytes, declared) = match &record.unicode_name {
+        Some(name) => (name, Declared::Utf8),
+        None if record.flags & UTF8 != 0 => (&record.name, Declared::Utf8),
+        None => (&record.name, Declared::ZipLegacy),
+    };
+    let name = names::decode(bytes, declared, job.options.name_charset)?;
+    let safe = names::check(&name, job.limits)?;
+    // The upper half of the attributes is a Unix mode wherever it holds a file type.
+    let folder = match (record.attributes >> 16) & 0o170_000 {
+        0o120_000 => return Err(Reason::Link),
+        0o020_000 | 0o060_000 | 0o010_000 | 0o140_000 => return Err(Reason::Special),
+        0o040_000 => true,
+        _ => safe.folder,
+    };
+    if folder {
+        return if record.size == 0 {
+            Ok(None)
+        } else {
+            Err(Reason::corrupt("a folder that holds bytes"))
+        };
+    }
+    if record.flags & (PATCH | STRONG | MASKED) != 0 {
+        return Err(Reason::Unsupported("patched data or strong encryption".to_owned()));
+    }
+    if !decode::is_supported(record.method) {
+        return Err(Reason::Unsupported(format!("the zip method {}", record.method)));
+    }
+    if record.aes.is_some() && record.flags & ENCRYPTED == 0 {
+        return Err(Reason::corrupt("AES parameters on an entry that is not encrypted"));
+    }
+    if record.flags & ENCRYPTED != 0 && job.options.password.is_none() {
+        return Err(Reason::Encrypted);
+    }
+    Ok(Some(safe.path))
+}
+
+/// The start of each entry in order; refuses entries that must overlap whatever their local headers
+/// say. The local header's own length is known only later and is held against the boundary then.
+fn boundaries(job: &Job<'_>, records: &[Record]) -> Result<Vec<u64>, Error> {
+    let mut spans: Vec<_> = records.iter().map(|record| (record.offset, record)).collect();
+    spans.sort_by_key(|(offset, _)| *offset);
+    let mut reached: u64 = 0;
+    for (offset, record) in &spans {
+        let end = LOCAL_BYTES
+            .checked_add(record.name.len() as u64)
+            .and_then(|head| head.checked_add(record.stored))
+            .and_then(|length| offset.checked_add(length))
+            .filter(|end| *end <= job.source.len());
+        let Some(end) = end else {
+            let reason = Reason::corrupt("it reaches beyond the end of the archive");
+            return Err(job.refuse(Some(&record.shown()), reason));
+        };
+        if *offset < reached {
+            return Err(job.refuse(Some(&record.shown()), Reason::Overlap));
+        }
+        reached = end;
+    }
+    Ok(spans.into_iter().map(|(offset, _)| offset).collect())
+}
+
+fn batches<'a>(members: Vec<(&'a Record, Entry)>, starts: &[u64]) -> Vec<Vec<Planned<'a>>> {
+    let mut batches = Vec::new();
+    let mut batch = Vec::new();
+    let mut bytes: u64 = 0;
+    for (record, entry) in members {
+        let next = starts.partition_point(|&start| start <= record.offset);
+        let boundary = starts.get(next).copied().unwrap_or(u64::MAX);
+        bytes = bytes.saturating_add(record.stored);
+        batch.push(Planned { record, entry, boundary });
+        if bytes >= BATCH_BYTES || batch.len() >= BATCH_MEMBERS {
+            batches.push(std::mem::take(&mut batch));
+            bytes = 0;
+        }
+    }
+    if !batch.is_empty() {
+        batches.push(batch);
+    }
+    batches
+}

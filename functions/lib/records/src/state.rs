@@ -1,0 +1,87 @@
+//! Where a reader may stand between two bytes. One alphabet of states for all text models, so that
+//! partial counts have one shape.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a reader stands between two bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Before the first byte of the file.
+    Start,
+    /// After the first byte of a UTF-8 byte order mark.
+    Bom1,
+    /// After its second.
+    Bom2,
+    /// After a first byte 0xFF, half a UTF-16 mark.
+    WideLittle,
+    /// After a first byte 0xFE, half a UTF-16 mark.
+    WideBig,
+    /// UTF-16: nothing is counted any more.
+    Utf16,
+    /// Before a line's first byte, or (`jsonl`) before its first byte that is no blank.
+    LineStart,
+    /// After a delimiter.
+    FieldStart,
+    /// Inside a line or an unquoted field.
+    Inside,
+    /// Inside quotes.
+    Quoted,
+    /// After a quote inside quotes: the end of them, or the first half of a doubled one.
+    QuoteSeen,
+    /// After an escape inside quotes.
+    EscapedQuoted,
+    /// After an escape outside quotes.
+    Escaped,
+    /// After a CR that ended a line: an LF belongs to it.
+    AfterCr,
+    /// After a CR at a line's start that may become CRLF.
+    CrBlank,
+    /// After a CR behind content that may become CRLF.
+    CrInside,
+}
+
+/// A model's rules: what the bytes of a range do to a state.
+pub(crate) trait Machine {
+    /// All states in which a range may begin.
+    fn states(&self) -> &'static [State];
+
+    /// Reads `bytes` from `state`; gives the records that end in them and the state after them.
+    ///
+    /// Never called in one of the opening states ([`open`]) and never returns one.
+    fn advance(&self, state: State, bytes: &[u8]) -> (u64, State);
+}
+
+/// The opening states, which all text models share, and the state that they fall back to.
+pub(crate) const OPENING: [State; 6] =
+    [State::Start, State::Bom1, State::Bom2, State::WideLittle, State::WideBig, State::Utf16];
+
+/// Reads `bytes` from any state: the byte order mark here, the rest by the machine.
+pub(crate) fn advance<M: Machine + ?Sized>(
+    machine: &M,
+    mut state: State,
+    mut bytes: &[u8],
+) -> (u64, State) {
+    let mut records = 0;
+    while OPENING.contains(&state) {
+        let Some((&byte, rest)) = bytes.split_first() else { return (records, state) };
+        let next = match (state, byte) {
+            (State::Utf16, _) => return (0, State::Utf16),
+            (State::Start, 0xef) => State::Bom1,
+            (State::Bom1, 0xbb) => State::Bom2,
+            (State::Bom2, 0xbf) => State::LineStart,
+            (State::Start, 0xff) => State::WideLittle,
+            (State::Start, 0xfe) => State::WideBig,
+            (State::WideLittle, 0xfe) | (State::WideBig, 0xff) => State::Utf16,
+            (from, _) => {
+                // No mark after all: what looked like one were a line's first letters.
+                let line = if from == State::Start { State::LineStart } else { State::Inside };
+                let (ended, after) = machine.advance(line, bytes);
+                return (ended, after);
+            }
+        };
+        (state, bytes) = (next, rest);
+        records = 0;
+    }
+    machine.advance(state, bytes)
+}

@@ -1,0 +1,254 @@
+//! From a name to an encrypted connection with a server that proved a pinned key.
+
+use std::borrow::Cow;
+use std::io::ErrorKind;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use russh::client::{self, DisconnectReason};
+use russh::keys::{Algorithm, HashAlg, PublicKeyOrCertificate};
+use russh::{AlgorithmKind, Disconnect, Preferred, cipher, compression};
+use tokio::net::TcpStream;
+
+use crate::duplex::Duplex;
+use crate::endpoint::Endpoint;
+use crate::error::Error;
+use crate::link::Farewell;
+use crate::wire;
+
+/// Bytes that the server may send ahead of us.
+const WINDOW_BYTES: u32 = 16 << 20;
+/// The largest SSH packet we ask for; russh warns above this. An SFTP packet spans several.
+const PACKET_BYTES: u32 = 65_535;
+
+/// SSH's numbers for hanging up.
+pub(crate) const TOO_MANY_CONNECTIONS: u32 = 12;
+pub(crate) const NO_MORE_METHODS: u32 = 14;
+
+/// An encrypted connection, not yet logged in.
+pub(crate) struct Connection {
+    pub(crate) handle: client::Handle<Gate>,
+    pub(crate) notes: Arc<Notes>,
+}
+
+/// What the SSH layer learned about the server on the side.
+#[derive(Default)]
+pub(crate) struct Notes {
+    offered: Mutex<Option<(Algorithm, String)>>,
+    hung_up: Mutex<Option<u32>>,
+    pub(crate) farewell: Farewell,
+}
+
+impl Notes {
+    fn offered(&self) -> Option<(Algorithm, String)> {
+        self.offered.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How the connection ended, if it did: SSH's number, zero for none, and words.
+    pub(crate) fn hung_up(&self) -> Option<(u32, String)> {
+        let code = (*self.hung_up.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let farewell = self.farewell.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Some((code, farewell.unwrap_or_default()))
+    }
+}
+
+/// Lets only a server with a pinned key through.
+pub(crate) struct Gate {
+    pins: Vec<String>,
+    notes: Arc<Notes>,
+}
+
+impl client::Handler for Gate {
+    type Error = russh::Error;
+
+    async fn check_server_key(
+        &mut self,
+        server_key: &PublicKeyOrCertificate,
+    ) -> Result<bool, Self::Error> {
+        let key = server_key.public_key();
+        let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
+        let pinned = self.pins.contains(&fingerprint);
+        *self.notes.offered.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((key.algorithm(), fingerprint));
+        Ok(pinned)
+    }
+
+    async fn disconnected(
+        &mut self,
+        reason: DisconnectReason<Self::Error>,
+    ) -> Result<(), Self::Error> {
+        let (code, words) = match &reason {
+            DisconnectReason::ReceivedDisconnect(info) => {
+                // The numbers are those of RFC 4253.
+                let code = match info.reason_code {
+                    Disconnect::TooManyConnections => TOO_MANY_CONNECTIONS,
+                    Disconnect::NoMoreAuthMethodsAvailable => NO_MORE_METHODS,
+                    _ => 0,
+                };
+                let message = wire::text(info.message.as_bytes());
+                (code, format!("the server hung up, saying {message:?}"))
+            }
+            // The SSH layer hangs up by itself when the server names no method to go on with.
+            DisconnectReason::Error(russh::Error::NoAuthMethod) => {
+                (NO_MORE_METHODS, "no more login methods".to_owned())
+            }
+            DisconnectReason::Error(russh::Error::KeepaliveTimeout) => {
+                (0, "the server did not answer keepalive probes".to_owned())
+            }
+            DisconnectReason::Error(error) => (0, error.to_string()),
+        };
+        *self.notes.hung_up.lock().unwrap_or_else(PoisonError::into_inner) = Some(code);
+        self.notes.farewell.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(words);
+        Ok(())
+    }
+}
+
+/// Connects, and asks for the server's other kinds of host key while none that it shows is pinned.
+pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Connection, Error> {
+    let pins = endpoint.pins();
+    if pins.is_empty() {
+        let reason = if endpoint.host_keys.is_empty() {
+            "`host_keys` is empty"
+        } else {
+            "`host_keys` holds no SHA-256 fingerprint"
+        };
+        return Err(Error::HostKeyMissing { server: endpoint.server(), reason: reason.to_owned() });
+    }
+    let mut algorithms = host_key_algorithms();
+    let mut offered = Vec::new();
+    while !algorithms.is_empty() {
+        let stream = tcp(endpoint).await?;
+        let notes = Arc::new(Notes::default());
+        let gate = Gate { pins: pins.clone(), notes: Arc::clone(&notes) };
+        let config = Arc::new(config(endpoint, &algorithms));
+        let error = match client::connect_stream(config, Duplex::new(stream), gate).await {
+            Ok(handle) => return Ok(Connection { handle, notes }),
+            Err(error) => error,
+        };
+        match (error, notes.offered()) {
+            (russh::Error::UnknownKey, Some((algorithm, fingerprint))) => {
+                offered.push(fingerprint);
+                algorithms.retain(|candidate| !same_key_type(candidate, &algorithm));
+            }
+            (russh::Error::NoCommonAlgo { kind: AlgorithmKind::Key, .. }, _)
+                if !offered.is_empty() =>
+            {
+                break;
+            }
+            (error, _) => return Err(refused(endpoint, error, &notes)),
+        }
+    }
+    Err(Error::HostKeyChanged { server: endpoint.server(), offered, pinned: pins })
+}
+
+/// Every host key type that is still considered safe: no DSA, no RSA with SHA-1.
+fn host_key_algorithms() -> Vec<Algorithm> {
+    Preferred::DEFAULT
+        .key
+        .iter()
+        .filter(|algorithm| **algorithm != Algorithm::Rsa { hash: None })
+        .cloned()
+        .collect()
+}
+
+fn same_key_type(one: &Algorithm, other: &Algorithm) -> bool {
+    one == other || matches!((one, other), (Algorithm::Rsa { .. }, Algorithm::Rsa { .. }))
+}
+
+fn config(endpoint: &Endpoint, algorithms: &[Algorithm]) -> client::Config {
+    let ciphers = [
+        cipher::AES_256_GCM,
+        cipher::CHACHA20_POLY1305,
+        cipher::AES_256_CTR,
+        cipher::AES_192_CTR,
+        cipher::AES_128_CTR,
+    ];
+    client::Config {
+        window_size: WINDOW_BYTES,
+        maximum_packet_size: PACKET_BYTES,
+        keepalive_interval: Some(endpoint.timeouts.keepalive),
+        keepalive_max: 3,
+        nodelay: true,
+        preferred: Preferred {
+            key: Cow::Owned(algorithms.to_vec()),
+            cipher: Cow::Owned(ciphers.to_vec()),
+            compression: Cow::Borrowed(&[compression::NONE]),
+            ..Preferred::DEFAULT
+        },
+        ..client::Config::default()
+    }
+}
+
+async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, Error> {
+    let limit: Duration = endpoint.timeouts.connect;
+    tokio::time::timeout(limit, tcp_any(endpoint)).await.unwrap_or_else(|_| {
+        Err(Error::ConnectTimeout { server: endpoint.server(), seconds: limit.as_secs() })
+    })
+}
+
+/// Tries every address of the name in turn.
+async fn tcp_any(endpoint: &Endpoint) -> Result<TcpStream, Error> {
+    let server = endpoint.server();
+    let dns = |reason: String| Error::Dns { server: endpoint.server(), reason };
+    let addresses = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))
+        .await
+        .map_err(|error| dns(error.to_string()))?;
+    let mut last = dns("it has no address".to_owned());
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "TCP_NODELAY is not set");
+                }
+                return Ok(stream);
+            }
+            Err(error) => {
+                let server = server.clone();
+                last = match error.kind() {
+                    ErrorKind::ConnectionRefused => Error::ConnectRefused { server },
+                    ErrorKind::TimedOut => Error::ConnectTimeout {
+                        server,
+                        seconds: endpoint.timeouts.connect.as_secs(),
+                    },
+                    _ => Error::Unreachable { server, reason: error.to_string() },
+                };
+            }
+        }
+    }
+    Err(last)
+}
+
+/// What a failed key exchange means.
+fn refused(endpoint: &Endpoint, error: russh::Error, notes: &Notes) -> Error {
+    let server = endpoint.server();
+    match error {
+        russh::Error::NoCommonAlgo { kind, ours, theirs } => {
+            let kind = match kind {
+                AlgorithmKind::Kex => "key exchange",
+                AlgorithmKind::Key => "host key",
+                AlgorithmKind::Cipher => "cipher",
+                AlgorithmKind::Compression => "compression",
+                AlgorithmKind::Mac => "integrity (MAC)",
+            };
+            let theirs = theirs.iter().map(|name| wire::text(name.as_bytes())).collect();
+            Error::NoCommonAlgorithm { server, kind: kind.to_owned(), ours, theirs }
+        }
+        russh::Error::Version => {
+            Error::NotSsh { server, reason: "its greeting is not SSH's".to_owned() }
+        }
+        russh::Error::Disconnect | russh::Error::HUP | russh::Error::IO(_) => {
+            let reason = notes.hung_up().map(|(_, words)| words);
+            Error::TooManyConnections {
+                server,
+                reason: reason
+                    .unwrap_or_else(|| "it was closed before the keys were exchanged".to_owned()),
+            }
+        }
+        other => Error::ConnectionLost {
+            server,
+            operation: crate::Operation::Connect,
+            path: "it".to_owned(),
+            reason: other.to_string(),
+        },
+    }
+}

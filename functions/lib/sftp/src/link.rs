@@ -1,0 +1,280 @@
+//! Many questions in flight over one SSH channel: numbers them, hands each answer to who asked,
+//! and notices when the server falls silent.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, client};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::wire::{self, Frame, Malformed, Reply, Request};
+
+/// Bytes that all transfers of one session together keep in flight, beyond two requests each.
+const BUDGET_BYTES: usize = 32 << 20;
+/// Bytes handed to the SSH layer at once; each step counts as progress.
+const STEP_BYTES: usize = 32 << 10;
+
+/// Why no answer came.
+#[derive(Clone, Debug)]
+pub(crate) enum LinkError {
+    Closed(String),
+    Idle(Duration),
+    Malformed(String),
+}
+
+#[derive(Default)]
+struct State {
+    waiting: HashMap<u32, oneshot::Sender<Reply>>,
+    ended: Option<LinkError>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    outgoing: mpsc::UnboundedSender<Frame>,
+    next_id: AtomicU32,
+    epoch: Instant,
+    last_progress_ms: AtomicU64,
+    idle: Duration,
+    farewell: Farewell,
+}
+
+/// What the server said when it hung up, filled in by the SSH layer.
+pub(crate) type Farewell = Arc<Mutex<Option<String>>>;
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn progress(&self) {
+        let now = u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_progress_ms.store(now, Ordering::Relaxed);
+    }
+
+    fn last_progress(&self) -> Instant {
+        self.epoch + Duration::from_millis(self.last_progress_ms.load(Ordering::Relaxed))
+    }
+
+    fn end(&self, why: LinkError) {
+        let mut state = self.state();
+        state.ended.get_or_insert(why);
+        state.waiting.clear();
+    }
+
+    fn why_ended(&self) -> LinkError {
+        let ended = self.state().ended.clone();
+        match ended {
+            Some(LinkError::Closed(reason)) => {
+                let said = self.farewell.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                LinkError::Closed(said.unwrap_or(reason))
+            }
+            Some(other) => other,
+            None => LinkError::Closed("the session was closed".to_owned()),
+        }
+    }
+
+    fn deliver(&self, packet: Bytes) -> Result<(), Malformed> {
+        let (id, reply) = wire::reply(packet)?;
+        let waiting = self.state().waiting.remove(&id);
+        let undelivered = match waiting {
+            Some(sender) => sender.send(reply).err(),
+            None => Some(reply),
+        };
+        // Whoever opened this is gone; the server must not keep it open.
+        if let Some(Reply::Handle(handle)) = undelivered {
+            let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+            let _ = self.outgoing.send(Request::Close { handle: &handle }.encode(id));
+        }
+        Ok(())
+    }
+}
+
+/// The question side of one SFTP channel.
+pub(crate) struct Link {
+    shared: Arc<Shared>,
+    budget: Arc<Semaphore>,
+    tasks: [AbortHandle; 2],
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// An answer that is due.
+pub(crate) struct Pending {
+    id: u32,
+    shared: Arc<Shared>,
+    answer: oneshot::Receiver<Reply>,
+    asked: Instant,
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.shared.state().waiting.remove(&self.id);
+    }
+}
+
+impl Pending {
+    /// Waits for the answer, as long as the session makes any progress.
+    pub(crate) async fn answer(&mut self) -> Result<Reply, LinkError> {
+        loop {
+            let quiet_since = self.asked.max(self.shared.last_progress());
+            let deadline = quiet_since + self.shared.idle;
+            match tokio::time::timeout_at(deadline, &mut self.answer).await {
+                Ok(Ok(reply)) => return Ok(reply),
+                Ok(Err(_)) => return Err(self.shared.why_ended()),
+                Err(_) if self.shared.last_progress() <= quiet_since => {
+                    return Err(LinkError::Idle(self.shared.idle));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// The answer if it is here already.
+    pub(crate) fn try_answer(&mut self) -> Option<Result<Reply, LinkError>> {
+        match self.answer.try_recv() {
+            Ok(reply) => Some(Ok(reply)),
+            Err(oneshot::error::TryRecvError::Empty) => None,
+            Err(oneshot::error::TryRecvError::Closed) => Some(Err(self.shared.why_ended())),
+        }
+    }
+}
+
+impl Link {
+    /// Greets the server over a channel on which the SFTP subsystem runs.
+    pub(crate) async fn open(
+        channel: Channel<client::Msg>,
+        idle: Duration,
+        farewell: Farewell,
+    ) -> Result<(Self, u32, Vec<(String, String)>), LinkError> {
+        let (mut incoming, outgoing) = channel.split();
+        let closed = |_| LinkError::Closed("the server closed the SFTP channel".to_owned());
+        outgoing.data_bytes(wire::greeting()).await.map_err(closed)?;
+        let mut buffer = BytesMut::new();
+        let packet = loop {
+            if let Some(packet) = wire::take_packet(&mut buffer).map_err(malformed)? {
+                break packet;
+            }
+            match incoming.wait().await {
+                Some(ChannelMsg::Data { data }) => buffer.extend_from_slice(&data),
+                Some(ChannelMsg::Eof | ChannelMsg::Close) | None => {
+                    return Err(LinkError::Closed("the server ended SFTP at once".to_owned()));
+                }
+                Some(_) => {}
+            }
+        };
+        let (version, extensions) = wire::version(packet).map_err(malformed)?;
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            outgoing: sender,
+            next_id: AtomicU32::new(1),
+            epoch: Instant::now(),
+            last_progress_ms: AtomicU64::new(0),
+            idle,
+            farewell,
+        });
+        let tasks = [
+            tokio::spawn(read_all(incoming, buffer, Arc::clone(&shared))).abort_handle(),
+            tokio::spawn(write_all(outgoing, receiver, Arc::clone(&shared))).abort_handle(),
+        ];
+        let budget = Arc::new(Semaphore::new(BUDGET_BYTES));
+        Ok((Self { shared, budget, tasks }, version, extensions))
+    }
+
+    /// Asks; the answer is due at the returned [`Pending`], also when the session has ended.
+    pub(crate) fn send(&self, request: Request<'_>) -> Pending {
+        let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+        let (sender, answer) = oneshot::channel();
+        {
+            let mut state = self.shared.state();
+            if state.ended.is_none() {
+                state.waiting.insert(id, sender);
+            }
+        }
+        let _ = self.shared.outgoing.send(request.encode(id));
+        Pending { id, shared: Arc::clone(&self.shared), answer, asked: Instant::now() }
+    }
+
+    /// Asks and waits.
+    pub(crate) async fn ask(&self, request: Request<'_>) -> Result<Reply, LinkError> {
+        self.send(request).answer().await
+    }
+
+    /// Room for transfers to keep data in flight, in bytes.
+    pub(crate) fn budget(&self) -> &Arc<Semaphore> {
+        &self.budget
+    }
+
+    /// Ends the session for everyone who still waits.
+    pub(crate) fn close(&self) {
+        self.shared.end(LinkError::Closed("the session was closed".to_owned()));
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+fn malformed(error: Malformed) -> LinkError {
+    LinkError::Malformed(error.0)
+}
+
+async fn read_all(mut incoming: ChannelReadHalf, mut buffer: BytesMut, shared: Arc<Shared>) {
+    let why = loop {
+        let mut taken = wire::take_packet(&mut buffer);
+        while let Ok(Some(packet)) = taken {
+            taken = shared.deliver(packet).and_then(|()| wire::take_packet(&mut buffer));
+        }
+        if let Err(error) = taken {
+            break malformed(error);
+        }
+        match incoming.wait().await {
+            Some(ChannelMsg::Data { data }) => {
+                shared.progress();
+                buffer.extend_from_slice(&data);
+            }
+            Some(ChannelMsg::Eof | ChannelMsg::Close) | None => {
+                break LinkError::Closed("the server closed the connection".to_owned());
+            }
+            Some(_) => {}
+        }
+    };
+    shared.end(why);
+}
+
+async fn write_all(
+    outgoing: ChannelWriteHalf<client::Msg>,
+    mut frames: mpsc::UnboundedReceiver<Frame>,
+    shared: Arc<Shared>,
+) {
+    while let Some(first) = frames.recv().await {
+        // Small questions that are waiting travel together.
+        let mut heads = BytesMut::from(first.head);
+        let mut data = first.data;
+        while data.is_empty() && heads.len() < STEP_BYTES {
+            let Ok(next) = frames.try_recv() else { break };
+            heads.extend_from_slice(&next.head);
+            data = next.data;
+        }
+        let mut sent = outgoing.data_bytes(heads.freeze()).await;
+        while sent.is_ok() && !data.is_empty() {
+            shared.progress();
+            let step = data.split_to(STEP_BYTES.min(data.len()));
+            sent = outgoing.data_bytes(step).await;
+        }
+        if sent.is_err() {
+            shared.end(LinkError::Closed("the connection was closed".to_owned()));
+            return;
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! From a profile's words to an open connection: endpoints, and credentials by secret name.
+
+use domain::profile::{Source, SshAuth, Target};
+use domain::{Failure, SecretStore};
+
+use crate::{Credentials, Endpoint, Session, Timeouts};
+
+/// Connects to a partner's source.
+///
+/// # Errors
+/// `Misconfigured` for secrets, keys and logins; `Transient` or `Throttled` from the network.
+pub async fn connect_source(
+    source: &Source,
+    secrets: &dyn SecretStore,
+) -> Result<Session, Failure> {
+    let endpoint = Endpoint {
+        host: source.host.clone(),
+        port: source.port,
+        username: source.username.clone(),
+        host_keys: source.host_keys.clone(),
+        timeouts: Timeouts::default(),
+    };
+    connect(&endpoint, &source.auth, secrets).await
+}
+
+/// Connects to a partner's target.
+///
+/// # Errors
+/// As [`connect_source`].
+pub async fn connect_target(
+    target: &Target,
+    secrets: &dyn SecretStore,
+) -> Result<Session, Failure> {
+    let endpoint = Endpoint {
+        host: target.host.clone(),
+        port: target.port,
+        username: target.username.clone(),
+        host_keys: target.host_keys.clone(),
+        timeouts: Timeouts::default(),
+    };
+    connect(&endpoint, &target.auth, secrets).await
+}
+
+async fn connect(
+    endpoint: &Endpoint,
+    auth: &SshAuth,
+    secrets: &dyn SecretStore,
+) -> Result<Session, Failure> {
+    let mut credentials = Credentials::default();
+    if let Some(name) = &auth.private_key {
+        credentials.private_key = Some(secrets.secret(name).await?.text()?.into());
+    }
+    if let Some(name) = &auth.passphrase {
+        credentials.passphrase = Some(secrets.secret(name).await?.line()?.into());
+    }
+    if let Some(name) = &auth.password {
+        credentials.password = Some(secrets.secret(name).await?.line()?.into());
+    }
+    Ok(Session::connect(endpoint, &credentials).await?)
+}

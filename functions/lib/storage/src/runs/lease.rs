@@ -1,0 +1,83 @@
+//! The lease: at most one run per partner delivers. Held by conditional writes, taken over only
+//! from an execution that is known not to run.
+
+use domain::items::Lease;
+use domain::keys;
+use domain::{Executions, Failure};
+use jiff::Timestamp;
+
+use crate::{Condition, Store};
+
+/// What came of asking for a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeaseOutcome {
+    /// It is ours.
+    Held,
+    /// A running execution has it.
+    Busy(Lease),
+}
+
+/// Takes the partner's lease for `wanted`.
+///
+/// An execution that already holds it keeps it, so a repeated call ends in the same place.
+///
+/// # Errors
+/// `Transient` from storage, when nobody can tell whether the holder runs, or when others were
+/// faster.
+pub async fn take_lease(
+    store: &Store,
+    partner: &str,
+    wanted: &Lease,
+    executions: &dyn Executions,
+) -> Result<LeaseOutcome, Failure> {
+    let key = keys::lease(partner);
+    if store.put(&key, wanted, Condition::Absent).await?.is_written() {
+        return Ok(LeaseOutcome::Held);
+    }
+    let Some(found) = store.get::<Lease>(&key).await? else {
+        return Err(contended(partner));
+    };
+    let free = found.value.released_at.is_some();
+    if !free && found.value.execution == wanted.execution {
+        return Ok(LeaseOutcome::Held);
+    }
+    if !free && executions.is_running(&found.value.execution).await? {
+        return Ok(LeaseOutcome::Busy(found.value));
+    }
+    if store.put(&key, wanted, Condition::Unchanged(found.etag)).await?.is_written() {
+        return Ok(LeaseOutcome::Held);
+    }
+    Err(contended(partner))
+}
+
+/// Whether that run holds the partner's lease at this moment.
+///
+/// # Errors
+/// `Transient` from storage.
+pub async fn holds_lease(store: &Store, partner: &str, run: &str) -> Result<bool, Failure> {
+    let found = store.get::<Lease>(&keys::lease(partner)).await?;
+    Ok(found.is_some_and(|lease| lease.value.run == run && lease.value.released_at.is_none()))
+}
+
+/// Gives the lease back if that execution holds it.
+///
+/// # Errors
+/// `Transient` from storage.
+pub async fn release_lease(store: &Store, partner: &str, execution: &str) -> Result<(), Failure> {
+    let key = keys::lease(partner);
+    let Some(found) = store.get::<Lease>(&key).await? else { return Ok(()) };
+    if found.value.execution != execution || found.value.released_at.is_some() {
+        return Ok(());
+    }
+    // Written over, not deleted: the condition keeps a successor's lease untouched.
+    let released = Lease { released_at: Some(Timestamp::now()), ..found.value };
+    drop(store.put(&key, &released, Condition::Unchanged(found.etag)).await?);
+    Ok(())
+}
+
+fn contended(partner: &str) -> Failure {
+    Failure::transient(
+        "lease.contended",
+        format!("The lease of partner {partner} changed hands while it was taken; trying again."),
+    )
+}

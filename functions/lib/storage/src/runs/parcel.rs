@@ -1,0 +1,113 @@
+//! The loop that works a parcel off: the parcel is the unit of invocation, each item the unit of
+//! truth.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use domain::events::{ParcelInput, ParcelOutput};
+use domain::ids::Name;
+use domain::keys::Inbox;
+use domain::{Deadline, ErrorClass, Failure};
+use futures::StreamExt;
+
+use super::Run;
+
+/// What a stage does with a parcel.
+pub struct Work<'a> {
+    /// The stage's word.
+    pub stage: &'static str,
+    /// The event.
+    pub input: &'a ParcelInput,
+    /// An item in one of these was done by an earlier attempt.
+    pub done: &'a [Inbox],
+    /// Items worked on at once.
+    pub concurrency: usize,
+    /// When to stop taking on items.
+    pub deadline: Deadline,
+}
+
+/// Calls `each` for every item of the parcel that is neither done nor failed.
+///
+/// An item that is rejected, or whose source changed, goes to `failed/` and its neighbours go on. A
+/// fault of the whole partner writes the halt order. A fault that may pass is returned after the
+/// neighbours were tried, so that the retry finds only what is left.
+///
+/// # Errors
+/// `Misconfigured` before anything else; else `Throttled`, else `Transient`, when any item met it.
+pub async fn work_through<F, W>(run: &Run, work: Work<'_>, each: F) -> Result<ParcelOutput, Failure>
+where
+    F: Fn(Name) -> W,
+    W: Future<Output = Result<(), Failure>>,
+{
+    run.check_halt().await?;
+    let parcel = run.parcel(work.input.phase, &work.input.parcel).await?;
+    let stop = AtomicBool::new(false);
+    let worst = futures::stream::iter(parcel.names)
+        .map(|name| one(run, &work, &each, name, &stop))
+        .buffer_unordered(work.concurrency.max(1))
+        .fold(None, |worst, outcome| async move { graver(worst, outcome.err()) })
+        .await;
+    match worst {
+        Some(failure) => Err(failure),
+        None => Ok(ParcelOutput { more: stop.load(Ordering::Relaxed) }),
+    }
+}
+
+async fn one<F, W>(
+    run: &Run,
+    work: &Work<'_>,
+    each: &F,
+    name: Name,
+    stop: &AtomicBool,
+) -> Result<(), Failure>
+where
+    F: Fn(Name) -> W,
+    W: Future<Output = Result<(), Failure>>,
+{
+    if stop.load(Ordering::Relaxed)
+        || run.has_any(work.done, &name).await?
+        || run.has_any(&[Inbox::Failed], &name).await?
+    {
+        return Ok(());
+    }
+    if work.deadline.is_near() {
+        stop.store(true, Ordering::Relaxed);
+        return Ok(());
+    }
+    let Err(failure) = each(name.clone()).await else { return Ok(()) };
+    match failure.class {
+        ErrorClass::Rejected | ErrorClass::SourceChanged => {
+            tracing::warn!(
+                stage = work.stage,
+                run = run.keys().run(),
+                item = name.as_str(),
+                code = %failure.code,
+                "{}",
+                failure.message
+            );
+            run.fail(work.input.phase, &name, work.stage, failure).await
+        }
+        ErrorClass::Misconfigured => {
+            stop.store(true, Ordering::Relaxed);
+            run.halt(work.stage, &failure).await?;
+            Err(failure)
+        }
+        ErrorClass::Transient | ErrorClass::Throttled => Err(failure),
+    }
+}
+
+/// The failure that the state machine must hear of: the one that leaves least hope.
+fn graver(one: Option<Failure>, other: Option<Failure>) -> Option<Failure> {
+    const fn weight(failure: &Failure) -> u8 {
+        match failure.class {
+            ErrorClass::Misconfigured => 2,
+            ErrorClass::Throttled => 1,
+            _ => 0,
+        }
+    }
+    match (one, other) {
+        (Some(one), Some(other)) if weight(&other) > weight(&one) => Some(other),
+        (Some(one), _) => Some(one),
+        (None, other) => other,
+    }
+}

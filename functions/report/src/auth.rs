@@ -1,0 +1,157 @@
+//! How a report authenticates.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use domain::profile::{OAuth2Auth, ReportAuth};
+use domain::{Failure, SecretStore};
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
+use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use reqwest::{RequestBuilder, StatusCode};
+use serde::Deserialize;
+use sha2::Sha256;
+use tokio::sync::OnceCell;
+
+/// Adds credentials to requests. An OAuth 2 token is fetched once per invocation.
+pub(crate) struct Auth {
+    rules: ReportAuth,
+    secrets: Arc<dyn SecretStore>,
+    token: OnceCell<String>,
+}
+
+#[derive(Deserialize)]
+struct Token {
+    access_token: String,
+}
+
+impl Auth {
+    pub(crate) fn new(rules: ReportAuth, secrets: Arc<dyn SecretStore>) -> Self {
+        Self { rules, secrets, token: OnceCell::new() }
+    }
+
+    /// Adds what the profile asks for.
+    ///
+    /// # Errors
+    /// `Misconfigured` for a secret that is missing or fits no header; `Transient` when the token
+    /// endpoint does not answer.
+    pub(crate) async fn apply(
+        &self,
+        http: &reqwest::Client,
+        request: RequestBuilder,
+        body: &[u8],
+    ) -> Result<RequestBuilder, Failure> {
+        let rules = &self.rules;
+        let mut request = request;
+        if let Some(name) = &rules.bearer {
+            let secret = self.secrets.secret(name).await?;
+            request = request.header(AUTHORIZATION, value(&format!("Bearer {}", secret.line()?))?);
+        }
+        if let Some(header) = &rules.header {
+            let secret = self.secrets.secret(&header.value).await?;
+            request = request.header(header_name(&header.name)?, value(secret.line()?)?);
+        }
+        if let Some(basic) = &rules.basic {
+            let secret = self.secrets.secret(&basic.password).await?;
+            let pair = STANDARD.encode(format!("{}:{}", basic.username, secret.line()?));
+            request = request.header(AUTHORIZATION, value(&format!("Basic {pair}"))?);
+        }
+        if let Some(oauth2) = &rules.oauth2 {
+            let token = self.token.get_or_try_init(|| self.fetch_token(http, oauth2)).await?;
+            request = request.header(AUTHORIZATION, value(&format!("Bearer {token}"))?);
+        }
+        if let Some(hmac) = &rules.hmac {
+            let secret = self.secrets.secret(&hmac.secret).await?;
+            let signed = sign(secret.line()?.as_bytes(), Timestamp::now().as_second(), body)?;
+            request = request.header(header_name(&hmac.header)?, value(&signed)?);
+        }
+        Ok(request)
+    }
+
+    async fn fetch_token(
+        &self,
+        http: &reqwest::Client,
+        oauth2: &OAuth2Auth,
+    ) -> Result<String, Failure> {
+        let url = &oauth2.token_url;
+        let secret = self.secrets.secret(&oauth2.client_secret).await?;
+        let mut form = vec![("grant_type", "client_credentials")];
+        if let Some(scope) = &oauth2.scope {
+            form.push(("scope", scope));
+        }
+        let pair = STANDARD.encode(format!("{}:{}", oauth2.client_id, secret.line()?));
+        let silent = |why: String| {
+            Failure::transient("report.token", format!("The token endpoint {url} {why}."))
+        };
+        let response = http
+            .post(url)
+            .header(AUTHORIZATION, value(&format!("Basic {pair}"))?)
+            .form(&form)
+            .send()
+            .await
+            .map_err(|_| silent("cannot be reached".to_owned()))?;
+        let status = response.status();
+        if matches!(
+            status,
+            StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+        ) {
+            return Err(Failure::misconfigured(
+                "report.credentials",
+                format!(
+                    "The token endpoint {url} refused client {:?} with {status}.",
+                    oauth2.client_id
+                ),
+            ));
+        }
+        if !status.is_success() {
+            return Err(silent(format!("answered {status}")));
+        }
+        let token: Token =
+            response.json().await.map_err(|_| silent("gave no access_token".to_owned()))?;
+        Ok(token.access_token)
+    }
+}
+
+/// `t=<unix seconds>,v1=<hex>` over `<unix seconds>.<body>`: the time keeps an old signature from
+/// being used again.
+fn sign(key: &[u8], unix_seconds: i64, body: &[u8]) -> Result<String, Failure> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| {
+        Failure::misconfigured("report.hmac_key", "The HMAC key cannot be used; store another.")
+    })?;
+    mac.update(format!("{unix_seconds}.").as_bytes());
+    mac.update(body);
+    Ok(format!("t={unix_seconds},v1={}", hex::encode(mac.finalize().into_bytes())))
+}
+
+fn header_name(name: &str) -> Result<HeaderName, Failure> {
+    name.parse().map_err(|_| {
+        Failure::misconfigured("report.header", format!("{name:?} cannot be an HTTP header."))
+    })
+}
+
+/// A header value that no log prints.
+fn value(text: &str) -> Result<HeaderValue, Failure> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| {
+        Failure::misconfigured(
+            "report.header",
+            "A secret of report.auth holds characters that no HTTP header can carry.",
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_signature_is_that_of_the_other_implementation() {
+        // Made with: printf '1700000000.{}' | openssl dgst -sha256 -hmac key
+        let signed = sign(b"key", 1_700_000_000, b"{}").expect("any key works");
+        assert_eq!(signed, format!("t=1700000000,v1={}", VECTOR));
+    }
+
+    const VECTOR: &str = "9d713ed406bb7076d4123f0dc2c39d2df5c654ed4b0cd56b52c8b4c940bd63ae";
+}

@@ -1,0 +1,167 @@
+//! The HTTP client of one invocation: sends a report and says what its answer means.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::items::Answer;
+use domain::profile::Report as Rules;
+use domain::{Failure, SecretStore};
+use jiff::Timestamp;
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Response, StatusCode, redirect};
+use serde_json::Value;
+
+use crate::auth::Auth;
+
+/// Bytes of an answer that are kept for people.
+const ANSWER_BYTES: usize = 2048;
+/// A `Retry-After` up to this long is waited for here; a longer one is left to the state machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Talks to one partner's API.
+pub(crate) struct Client {
+    http: reqwest::Client,
+    url: String,
+    auth: Auth,
+}
+
+impl Client {
+    /// A client with the profile's timeout. Redirects are not followed: they would carry the
+    /// credentials elsewhere.
+    pub(crate) fn new(rules: &Rules, secrets: Arc<dyn SecretStore>) -> Result<Self, Failure> {
+        // Another part of the process may have chosen already; then that choice stays.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(rules.timeout_seconds))
+            .connect_timeout(Duration::from_secs(rules.timeout_seconds.min(10)))
+            .redirect(redirect::Policy::none())
+            .user_agent(concat!("drayage/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| {
+                Failure::misconfigured(
+                    "report.client",
+                    format!("The HTTPS client cannot be set up: {error}."),
+                )
+            })?;
+        let auth = Auth::new(rules.auth.clone(), secrets);
+        Ok(Self { http, url: rules.url.clone(), auth })
+    }
+
+    /// Sends a report; waits once for a short `Retry-After`.
+    ///
+    /// # Errors
+    /// `Misconfigured` for 401, 403 and redirects, `Throttled` for 429, `Rejected` for any other
+    /// 4xx with the API's own words, `Transient` for everything that may pass.
+    pub(crate) async fn post(
+        &self,
+        body: &Value,
+        idempotency_key: &str,
+        label: &str,
+    ) -> Result<Answer, Failure> {
+        let mut response = self.send(body, idempotency_key).await?;
+        if let Some(wait) = retry_after(&response).filter(|wait| *wait <= PATIENCE) {
+            tokio::time::sleep(wait).await;
+            response = self.send(body, idempotency_key).await?;
+        }
+        let status = response.status();
+        let text = beginning(response).await;
+        self.judge(status, &text, label)?;
+        Ok(Answer { status: status.as_u16(), body: text, at: Timestamp::now() })
+    }
+
+    async fn send(&self, body: &Value, idempotency_key: &str) -> Result<Response, Failure> {
+        let bytes = body.to_string().into_bytes();
+        let request = self
+            .http
+            .post(&self.url)
+            .header("content-type", "application/json")
+            .header("idempotency-key", idempotency_key);
+        let request = self.auth.apply(&self.http, request, &bytes).await?;
+        request.body(bytes).send().await.map_err(|error| self.unreachable(&error))
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        let what = if error.is_timeout() {
+            "did not answer in time (report.timeout_seconds)".to_owned()
+        } else {
+            format!("cannot be reached: {}", innermost(error))
+        };
+        Failure::transient("report.unreachable", format!("The report API at {} {what}.", self.url))
+    }
+
+    fn judge(&self, status: StatusCode, text: &str, label: &str) -> Result<(), Failure> {
+        let url = &self.url;
+        let said =
+            if text.trim().is_empty() { String::new() } else { format!(": {}", text.trim()) };
+        if status.is_success() {
+            return Ok(());
+        }
+        Err(match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::misconfigured(
+                "report.credentials",
+                format!("The report API at {url} refused report.auth with {status}{said}."),
+            ),
+            StatusCode::TOO_MANY_REQUESTS => Failure::throttled(
+                "report.throttled",
+                format!("The report API at {url} asks for fewer requests ({status})."),
+            ),
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => Failure::transient(
+                "report.busy",
+                format!("The report API at {url} answered {status}{said}."),
+            ),
+            _ if status.is_redirection() => Failure::misconfigured(
+                "report.redirect",
+                format!(
+                    "The report API at {url} answered {status}; redirects are not followed, so set \
+                     report.url to the final address."
+                ),
+            ),
+            _ if status.is_client_error() => Failure::rejected(
+                "report.rejected",
+                format!("The report API refused {label} with {status}{said}."),
+            ),
+            _ => Failure::transient(
+                "report.busy",
+                format!("The report API at {url} answered {status}{said}."),
+            ),
+        })
+    }
+}
+
+/// How long a 429 or 503 asks us to wait: seconds or an HTTP date.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let status = response.status();
+    if status != StatusCode::TOO_MANY_REQUESTS && status != StatusCode::SERVICE_UNAVAILABLE {
+        return None;
+    }
+    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    let seconds = date.as_second().saturating_sub(Timestamp::now().as_second());
+    Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+}
+
+/// The first bytes of an answer; the rest is not read, however long it is.
+async fn beginning(mut response: Response) -> String {
+    let mut bytes = Vec::new();
+    while bytes.len() < ANSWER_BYTES {
+        match response.chunk().await {
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            // The status is the answer; a body that breaks off changes nothing.
+            Ok(None) | Err(_) => break,
+        }
+    }
+    bytes.truncate(ANSWER_BYTES);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The last error of the chain names the cause; the outer ones repeat the URL.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

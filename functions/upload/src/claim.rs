@@ -1,0 +1,98 @@
+//! The ledger's row of a member: claimed before the upload, checked before the rename, closed by the
+//! receipt. Every step is a conditional write, so two runs can never both close it.
+
+use domain::items::{Claim, LedgerRow, Receipt};
+use domain::keys;
+use domain::{Failure, ids::Name};
+use storage::runs::{Run, holds_lease};
+use storage::{Condition, ETag, PutOutcome};
+
+/// A claim that stood in the ledger when this attempt came.
+pub(crate) struct Held {
+    row: LedgerRow,
+    etag: ETag,
+    key: String,
+}
+
+/// What the ledger says to a claim.
+pub(crate) enum Claimed {
+    /// Go on.
+    Ours(Box<Held>),
+    /// It was delivered before; nothing to do.
+    Delivered(Box<Receipt>),
+}
+
+/// Claims the member for this invocation.
+///
+/// # Errors
+/// `Transient` when another invocation was faster; the next attempt sees what it did.
+pub(crate) async fn claim(run: &Run, name: &Name, claim: Claim) -> Result<Claimed, Failure> {
+    let key = keys::ledger_member(run.keys().partner(), name.id());
+    let store = run.store();
+    let Some(found) = store.get::<LedgerRow>(&key).await? else {
+        let row = LedgerRow { claim, earlier: Vec::new(), delivered: None, history: Vec::new() };
+        let etag = written(store.put(&key, &row, Condition::Absent).await?, name)?;
+        return Ok(Claimed::Ours(Box::new(Held { row, etag, key })));
+    };
+    let LedgerRow { claim: before, mut earlier, delivered, mut history } = found.value;
+    if let Some(receipt) = delivered {
+        let sent_again = claim.receipt.resend.is_some() && receipt.run != run.keys().run();
+        if !sent_again {
+            return Ok(Claimed::Delivered(Box::new(receipt)));
+        }
+        history.push(receipt);
+        earlier.clear();
+    } else {
+        let sha256 = before.receipt.sealed_sha256.clone();
+        earlier.retain(|one| one.receipt.sealed_sha256 != sha256);
+        earlier.push(before);
+    }
+    let row = LedgerRow { claim, earlier, delivered: None, history };
+    let etag = written(store.put(&key, &row, Condition::Unchanged(found.etag)).await?, name)?;
+    Ok(Claimed::Ours(Box::new(Held { row, etag, key })))
+}
+
+impl Held {
+    /// Claims before this one: the bytes of any of them may be at the target.
+    pub(crate) fn earlier(&self) -> &[Claim] {
+        &self.row.earlier
+    }
+
+    /// The claim and the partner's lease are still ours: asked right before the rename, because a
+    /// paused process may wake up after its lease was taken over.
+    ///
+    /// # Errors
+    /// `Transient` when either is not.
+    pub(crate) async fn confirm(&self, run: &Run, name: &Name) -> Result<(), Failure> {
+        let now = run.store().get::<LedgerRow>(&self.key).await?;
+        if now.is_none_or(|now| now.value.claim.nonce != self.row.claim.nonce) {
+            return Err(lost(name, "another invocation claimed it meanwhile"));
+        }
+        if !holds_lease(run.store(), run.keys().partner(), run.keys().run()).await? {
+            return Err(lost(name, "the partner's lease is no longer this run's"));
+        }
+        Ok(())
+    }
+
+    /// Closes the row with the receipt.
+    ///
+    /// # Errors
+    /// `Transient` when another invocation wrote the row first.
+    pub(crate) async fn close(mut self, run: &Run, receipt: &Receipt) -> Result<(), Failure> {
+        self.row.delivered = Some(receipt.clone());
+        let put = run.store().put(&self.key, &self.row, Condition::Unchanged(self.etag)).await?;
+        written(put, &receipt.name)?;
+        Ok(())
+    }
+}
+
+fn written(outcome: PutOutcome, name: &Name) -> Result<ETag, Failure> {
+    match outcome {
+        PutOutcome::Written(etag) => Ok(etag),
+        PutOutcome::Refused => Err(lost(name, "another invocation wrote its ledger row first")),
+    }
+}
+
+fn lost(name: &Name, why: &str) -> Failure {
+    Failure::transient("upload.claim_lost", format!("Member {name} was not renamed: {why}."))
+}

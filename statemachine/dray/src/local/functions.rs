@@ -1,0 +1,69 @@
+//! The table of functions: each stage's own handler under the name that the definition calls.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use domain::{Executions, SecretStore, Stage};
+use runtime::{BoxedStage, boxed};
+use storage::Store;
+
+use super::{LOCAL_CONCURRENCY, LocalExecutions};
+
+/// Every Lambda function, in this process.
+#[derive(Clone)]
+pub struct Functions {
+    table: Arc<BTreeMap<&'static str, BoxedStage>>,
+}
+
+impl Functions {
+    /// Every function's name, in pipeline order.
+    pub const NAMES: [&'static str; 11] = [
+        discover::Discover::NAME,
+        plan::Plan::NAME,
+        download::Download::NAME,
+        unpack::Unpack::NAME,
+        inspect::Inspect::NAME,
+        size::Size::NAME,
+        report::Report::NAME,
+        encrypt::Encrypt::NAME,
+        upload::Upload::NAME,
+        quarantine::Quarantine::NAME,
+        finish::Finish::NAME,
+    ];
+
+    /// The functions over one bucket.
+    #[must_use]
+    pub fn new(
+        store: &Store,
+        secrets: &Arc<dyn SecretStore>,
+        executions: &Arc<LocalExecutions>,
+    ) -> Self {
+        let settings = discover::Settings {
+            inspect_concurrency: LOCAL_CONCURRENCY,
+            seal_concurrency: LOCAL_CONCURRENCY,
+        };
+        let s = || store.clone();
+        let k = || Arc::clone(secrets);
+        let executions: Arc<dyn Executions> = Arc::clone(executions) as _;
+        let stages = [
+            boxed(discover::Discover::new(s(), k(), executions, settings)),
+            boxed(plan::Plan::new(s())),
+            boxed(download::Download::new(s(), k())),
+            boxed(unpack::Unpack::new(s(), k())),
+            boxed(inspect::Inspect::new(s())),
+            boxed(size::Size::new(s(), format!("s3://{}/jobs/local", store.bucket()))),
+            boxed(report::Report::new(s(), k())),
+            boxed(encrypt::Encrypt::new(s(), k())),
+            boxed(upload::Upload::new(s(), k())),
+            boxed(quarantine::Quarantine::new(s())),
+            boxed(finish::Finish::new(s(), k())),
+        ];
+        Self { table: Arc::new(Self::NAMES.into_iter().zip(stages).collect()) }
+    }
+
+    /// The function of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&BoxedStage> {
+        self.table.get(name)
+    }
+}

@@ -1,0 +1,154 @@
+//! Takes the body of a request into a file and checks what the client said about its contents.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures::StreamExt;
+use s3s::checksum::ChecksumHasher;
+use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
+use s3s::dto::{Checksum, StreamingBlob};
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Result, TrailingHeaders, s3_error};
+
+use super::folder::{Temporary, blocking, broken};
+
+/// This much of a body is gathered before a thread writes it.
+const BATCH_BYTES: usize = 1024 * 1024;
+
+/// What the client says about the body: checksums in headers, or one that follows as a trailer.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    pub(super) checksum: Checksum,
+    pub(super) content_md5: Option<String>,
+    announced: Option<String>,
+    trailers: Option<TrailingHeaders>,
+}
+
+/// A body, stored.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) file: Temporary,
+    /// The checksums that were asked for and proved right.
+    pub(super) checksum: Checksum,
+}
+
+struct Sink {
+    file: Temporary,
+    hasher: ChecksumHasher,
+    md5: Option<Md5>,
+}
+
+impl Claims {
+    /// Collects what the request announces; its own checksum headers are passed in.
+    pub(super) fn new<T>(
+        request: &S3Request<T>,
+        checksum: Checksum,
+        content_md5: Option<String>,
+    ) -> Self {
+        let announced = request.headers.get("x-amz-trailer").and_then(|name| name.to_str().ok());
+        Self {
+            checksum,
+            content_md5,
+            announced: announced.map(str::to_ascii_lowercase),
+            trailers: request.trailing_headers.clone(),
+        }
+    }
+
+    fn wants(&self, header: Option<&String>, trailer: &str) -> bool {
+        header.is_some() || self.announced.as_deref() == Some(trailer)
+    }
+
+    fn hasher(&self) -> ChecksumHasher {
+        let given = &self.checksum;
+        let wants = |header: &Option<String>, trailer| self.wants(header.as_ref(), trailer);
+        ChecksumHasher {
+            crc32: wants(&given.checksum_crc32, "x-amz-checksum-crc32").then(Crc32::new),
+            crc32c: wants(&given.checksum_crc32c, "x-amz-checksum-crc32c").then(Crc32c::new),
+            sha1: wants(&given.checksum_sha1, "x-amz-checksum-sha1").then(Sha1::new),
+            sha256: wants(&given.checksum_sha256, "x-amz-checksum-sha256").then(Sha256::new),
+            crc64nvme: wants(&given.checksum_crc64nvme, "x-amz-checksum-crc64nvme")
+                .then(Crc64Nvme::new),
+        }
+    }
+
+    /// Compares with what came. Trailers are known only now, after the body.
+    fn check(&self, found: &Checksum, md5: Option<String>) -> S3Result<()> {
+        let trailer = self.announced.as_deref().and_then(|name| {
+            let trailers = self.trailers.as_ref()?;
+            trailers.read(|headers| Some(headers.get(name)?.to_str().ok()?.to_owned()))?
+        });
+        let given = &self.checksum;
+        let pairs = [
+            ("crc32", &given.checksum_crc32, &found.checksum_crc32),
+            ("crc32c", &given.checksum_crc32c, &found.checksum_crc32c),
+            ("sha1", &given.checksum_sha1, &found.checksum_sha1),
+            ("sha256", &given.checksum_sha256, &found.checksum_sha256),
+            ("crc64nvme", &given.checksum_crc64nvme, &found.checksum_crc64nvme),
+            ("MD5", &self.content_md5, &md5),
+        ];
+        for (name, given, found) in pairs {
+            let by_trailer = self.announced.as_deref() == Some(&format!("x-amz-checksum-{name}"));
+            let given =
+                if by_trailer { given.as_ref().or(trailer.as_ref()) } else { given.as_ref() };
+            let missing = by_trailer && given.is_none();
+            if missing || given.is_some_and(|given| Some(given) != found.as_ref()) {
+                return Err(s3_error!(
+                    BadDigest,
+                    "the body does not have the {name} that was sent"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Stores a body in a new file of `folder`, in bounded memory.
+pub(super) async fn receive(
+    folder: PathBuf,
+    body: Option<StreamingBlob>,
+    claims: Claims,
+) -> S3Result<Received> {
+    let hasher = claims.hasher();
+    let md5 = claims.content_md5.is_some().then(Md5::new);
+    let mut sink = blocking(move || {
+        Ok(Sink { file: Temporary::create(&folder).map_err(broken)?, hasher, md5 })
+    })
+    .await?;
+    let mut batch = Vec::new();
+    let mut batch_bytes = 0;
+    if let Some(mut body) = body {
+        while let Some(chunk) = body.next().await {
+            let chunk =
+                chunk.map_err(|error| S3Error::with_source(S3ErrorCode::IncompleteBody, error))?;
+            batch_bytes += chunk.len();
+            batch.push(chunk);
+            if batch_bytes >= BATCH_BYTES {
+                let full = std::mem::take(&mut batch);
+                sink = blocking(move || sink.take(&full)).await?;
+                batch_bytes = 0;
+            }
+        }
+    }
+    blocking(move || {
+        let sink = sink.take(&batch)?;
+        let checksum = sink.hasher.finalize();
+        claims.check(&checksum, sink.md5.map(|md5| STANDARD.encode(md5.finalize())))?;
+        Ok(Received { file: sink.file, checksum })
+    })
+    .await
+}
+
+impl Sink {
+    fn take(mut self, batch: &[Bytes]) -> S3Result<Self> {
+        for chunk in batch {
+            self.hasher.update(chunk);
+            if let Some(md5) = &mut self.md5 {
+                md5.update(chunk);
+            }
+            self.file.file.write_all(chunk).map_err(broken)?;
+        }
+        Ok(self)
+    }
+}

@@ -1,0 +1,111 @@
+//! Reads objects: whole, by range, or only what is known about them.
+
+use std::fs::{File, Metadata};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use s3s::dto::{
+    GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, StreamingBlob, Timestamp,
+};
+use s3s::{S3Error, S3Result};
+
+use super::conditions::{Conditions, etag_of};
+use super::folder::{Folder, blocking, broken};
+use super::place::Place;
+
+/// Read from the disk and sent at once.
+const READ_BYTES: u64 = 512 * 1024;
+/// So many reads are ahead of the network, the current one included.
+const READS_AHEAD: usize = 2;
+
+pub(super) async fn get(folder: &Folder, input: GetObjectInput) -> S3Result<GetObjectOutput> {
+    let place = Place::new(&input.bucket, &input.key)?;
+    let conditions = Conditions { if_match: input.if_match, if_none_match: input.if_none_match };
+    let (file, metadata) = open(folder, place, conditions).await?;
+    let size = metadata.len();
+    let range = match &input.range {
+        None => 0..size,
+        Some(range) => range.check(size)?,
+    };
+    let content_range = input
+        .range
+        .map(|_| format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1)));
+    Ok(GetObjectOutput {
+        accept_ranges: Some("bytes".to_owned()),
+        content_length: i64::try_from(range.end - range.start).ok(),
+        content_range,
+        content_type: Some("application/octet-stream".to_owned()),
+        e_tag: Some(etag_of(&metadata)),
+        last_modified: metadata.modified().ok().map(Timestamp::from),
+        body: Some(body(file, range)),
+        ..Default::default()
+    })
+}
+
+pub(super) async fn head(folder: &Folder, input: HeadObjectInput) -> S3Result<HeadObjectOutput> {
+    let place = Place::new(&input.bucket, &input.key)?;
+    let conditions = Conditions { if_match: input.if_match, if_none_match: input.if_none_match };
+    let (_, metadata) = open(folder, place, conditions).await?;
+    Ok(HeadObjectOutput {
+        accept_ranges: Some("bytes".to_owned()),
+        content_length: i64::try_from(metadata.len()).ok(),
+        content_type: Some("application/octet-stream".to_owned()),
+        e_tag: Some(etag_of(&metadata)),
+        last_modified: metadata.modified().ok().map(Timestamp::from),
+        ..Default::default()
+    })
+}
+
+async fn open(folder: &Folder, place: Place, conditions: Conditions) -> S3Result<(File, Metadata)> {
+    let folder = folder.clone();
+    blocking(move || {
+        let (file, metadata) = folder.open_object(&place)?;
+        conditions.allow_read(&etag_of(&metadata))?;
+        Ok((file, metadata))
+    })
+    .await
+}
+
+fn body(file: File, range: Range<u64>) -> StreamingBlob {
+    let file = Arc::new(file);
+    let pieces = stream::iter(pieces(range));
+    let reads = pieces.map(move |piece| {
+        let file = Arc::clone(&file);
+        blocking(move || read(&file, &piece))
+    });
+    StreamingBlob::wrap::<_, S3Error>(reads.buffered(READS_AHEAD))
+}
+
+fn pieces(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+    std::iter::successors(Some(range.start), |start| start.checked_add(READ_BYTES))
+        .take_while(move |start| *start < range.end)
+        .map(move |start| start..range.end.min(start.saturating_add(READ_BYTES)))
+}
+
+fn read(file: &File, piece: &Range<u64>) -> S3Result<Bytes> {
+    let len = usize::try_from(piece.end - piece.start).unwrap_or(0);
+    let mut buffer = vec![0; len];
+    file.read_exact_at(&mut buffer, piece.start).map_err(broken)?;
+    Ok(buffer.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_cover_a_range_without_gap_or_overlap() {
+        for range in [0..0, 7..7, 0..1, 3..READ_BYTES + 3, 5..3 * READ_BYTES] {
+            let mut at = range.start;
+            for piece in pieces(range.clone()) {
+                assert_eq!(piece.start, at);
+                assert!(piece.end > piece.start && piece.end - piece.start <= READ_BYTES);
+                at = piece.end;
+            }
+            assert_eq!(at, range.end);
+        }
+    }
+}

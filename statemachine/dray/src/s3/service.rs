@@ -1,0 +1,380 @@
+//! The operations of S3 that the pipeline and its people use, on top of the folder.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::{StreamExt, stream};
+use s3s::dto::*;
+use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+
+use super::body::{Claims, receive};
+use super::conditions::{Conditions, etag_of};
+use super::folder::{Folder, Temporary, blocking, broken};
+use super::listing::{count, page_size};
+use super::place::Place;
+use super::{listing, multipart, reads};
+
+/// An upload that takes longer than this to put together is answered at once, and its end follows
+/// in the body while spaces keep the connection alive. An answer within it has a proper status.
+const COMPLETE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many objects of one request are deleted at the same time.
+const REMOVALS_AT_ONCE: usize = 8;
+
+fn answer<T>(output: T) -> S3Result<S3Response<T>> {
+    Ok(S3Response::new(output))
+}
+
+macro_rules! checksum_of {
+    ($input:expr) => {
+        Checksum {
+            checksum_crc32: $input.checksum_crc32.clone(),
+            checksum_crc32c: $input.checksum_crc32c.clone(),
+            checksum_crc64nvme: $input.checksum_crc64nvme.clone(),
+            checksum_sha1: $input.checksum_sha1.clone(),
+            checksum_sha256: $input.checksum_sha256.clone(),
+            ..Default::default()
+        }
+    };
+}
+
+macro_rules! with_checksum {
+    ($output:ident { $($field:ident: $value:expr),* $(,)? }, $checksum:expr) => {{
+        let checksum = $checksum;
+        $output {
+            $($field: $value,)*
+            checksum_crc32: checksum.checksum_crc32,
+            checksum_crc32c: checksum.checksum_crc32c,
+            checksum_crc64nvme: checksum.checksum_crc64nvme,
+            checksum_sha1: checksum.checksum_sha1,
+            checksum_sha256: checksum.checksum_sha256,
+            ..Default::default()
+        }
+    }};
+}
+
+#[async_trait]
+impl S3 for Folder {
+    async fn head_bucket(
+        &self,
+        req: S3Request<HeadBucketInput>,
+    ) -> S3Result<S3Response<HeadBucketOutput>> {
+        self.bucket(&req.input.bucket)?;
+        answer(HeadBucketOutput::default())
+    }
+
+    async fn create_bucket(
+        &self,
+        req: S3Request<CreateBucketInput>,
+    ) -> S3Result<S3Response<CreateBucketOutput>> {
+        let bucket = req.input.bucket;
+        match std::fs::create_dir(self.root().join(&bucket)) {
+            Ok(()) => answer(CreateBucketOutput { location: Some(format!("/{bucket}")) }),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                Err(s3_error!(BucketAlreadyOwnedByYou))
+            }
+            Err(error) => Err(broken(error)),
+        }
+    }
+
+    async fn list_buckets(
+        &self,
+        _req: S3Request<ListBucketsInput>,
+    ) -> S3Result<S3Response<ListBucketsOutput>> {
+        let mut buckets = Vec::new();
+        for entry in std::fs::read_dir(self.root()).map_err(broken)?.flatten() {
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
+            if self.bucket(&name).is_ok() {
+                let made = entry.metadata().and_then(|metadata| metadata.modified()).ok();
+                buckets.push(Bucket {
+                    name: Some(name),
+                    creation_date: made.map(Timestamp::from),
+                    ..Default::default()
+                });
+            }
+        }
+        buckets.sort_by(|one, two| one.name.cmp(&two.name));
+        answer(ListBucketsOutput { buckets: Some(buckets), ..Default::default() })
+    }
+
+    async fn get_bucket_location(
+        &self,
+        req: S3Request<GetBucketLocationInput>,
+    ) -> S3Result<S3Response<GetBucketLocationOutput>> {
+        self.bucket(&req.input.bucket)?;
+        answer(GetBucketLocationOutput::default())
+    }
+
+    async fn get_object(
+        &self,
+        req: S3Request<GetObjectInput>,
+    ) -> S3Result<S3Response<GetObjectOutput>> {
+        answer(reads::get(self, req.input).await?)
+    }
+
+    async fn head_object(
+        &self,
+        req: S3Request<HeadObjectInput>,
+    ) -> S3Result<S3Response<HeadObjectOutput>> {
+        answer(reads::head(self, req.input).await?)
+    }
+
+    async fn put_object(
+        &self,
+        mut req: S3Request<PutObjectInput>,
+    ) -> S3Result<S3Response<PutObjectOutput>> {
+        let place = Place::new(&req.input.bucket, &req.input.key)?;
+        self.bucket(&place.bucket)?;
+        let body = req.input.body.take();
+        let md5 = req.input.content_md5.take();
+        let claims = Claims::new(&req, checksum_of!(req.input), md5);
+        let received = receive(self.uploads(), body, claims).await?;
+        let conditions =
+            Conditions { if_match: req.input.if_match, if_none_match: req.input.if_none_match };
+        let file = received.file;
+        let etag =
+            self.exclusive(place, move |folder, place| folder.commit(&file, place, &conditions));
+        let etag = etag.await?;
+        answer(with_checksum!(PutObjectOutput { e_tag: Some(etag) }, received.checksum))
+    }
+
+    async fn copy_object(
+        &self,
+        req: S3Request<CopyObjectInput>,
+    ) -> S3Result<S3Response<CopyObjectOutput>> {
+        let CopySource::Bucket { bucket, key, .. } = &req.input.copy_source else {
+            return Err(s3_error!(NotImplemented, "only objects of this server can be copied"));
+        };
+        let (from, to) = (Place::new(bucket, key)?, Place::new(&req.input.bucket, &req.input.key)?);
+        let conditions = Conditions {
+            if_match: req.input.copy_source_if_match,
+            if_none_match: req.input.copy_source_if_none_match,
+        };
+        let folder = self.clone();
+        let copy = blocking(move || {
+            let (mut source, metadata) = folder.open_object(&from)?;
+            conditions.allow_read(&etag_of(&metadata))?;
+            let mut copy = Temporary::create(&folder.uploads()).map_err(broken)?;
+            std::io::copy(&mut source, &mut copy.file).map_err(broken)?;
+            Ok(copy)
+        })
+        .await?;
+        let etag = self.exclusive(to, move |folder, place| {
+            folder.commit(&copy, place, &Conditions::default())
+        });
+        let result = CopyObjectResult {
+            e_tag: Some(etag.await?),
+            last_modified: Some(Timestamp::from(std::time::SystemTime::now())),
+            ..Default::default()
+        };
+        answer(CopyObjectOutput { copy_object_result: Some(result), ..Default::default() })
+    }
+
+    async fn delete_object(
+        &self,
+        req: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
+        let place = Place::new(&req.input.bucket, &req.input.key)?;
+        let conditions = Conditions { if_match: req.input.if_match, if_none_match: None };
+        self.exclusive(place, move |folder, place| folder.remove(place, &conditions)).await?;
+        answer(DeleteObjectOutput::default())
+    }
+
+    async fn delete_objects(
+        &self,
+        req: S3Request<DeleteObjectsInput>,
+    ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        self.bucket(&req.input.bucket)?;
+        let quiet = req.input.delete.quiet.unwrap_or(false);
+        let bucket = req.input.bucket.as_str();
+        let removals = req.input.delete.objects.into_iter().map(|object| async {
+            let done = match Place::new(bucket, &object.key) {
+                Ok(place) => {
+                    let work =
+                        |folder: &Self, place: &Place| folder.remove(place, &Conditions::default());
+                    self.exclusive(place, work).await
+                }
+                Err(error) => Err(error),
+            };
+            (object.key, done)
+        });
+        let removals: Vec<_> = stream::iter(removals).buffered(REMOVALS_AT_ONCE).collect().await;
+        let (mut deleted, mut errors) = (Vec::new(), Vec::new());
+        for (key, done) in removals {
+            match done {
+                Ok(()) => deleted.push(DeletedObject { key: Some(key), ..Default::default() }),
+                Err(error) => errors.push(Error {
+                    code: Some(error.code().as_str().to_owned()),
+                    key: Some(key),
+                    message: error.message().map(str::to_owned),
+                    ..Default::default()
+                }),
+            }
+        }
+        answer(DeleteObjectsOutput {
+            deleted: (!quiet).then_some(deleted),
+            errors: Some(errors),
+            ..Default::default()
+        })
+    }
+
+    async fn list_objects_v2(
+        &self,
+        req: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        answer(listing::objects(self, req.input).await?)
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        req: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        let place = Place::new(&req.input.bucket, &req.input.key)?;
+        let folder = self.clone();
+        let id = blocking(move || multipart::create(&folder, &place)).await?;
+        answer(CreateMultipartUploadOutput {
+            bucket: Some(req.input.bucket),
+            key: Some(req.input.key),
+            upload_id: Some(id),
+            ..Default::default()
+        })
+    }
+
+    async fn upload_part(
+        &self,
+        mut req: S3Request<UploadPartInput>,
+    ) -> S3Result<S3Response<UploadPartOutput>> {
+        let place = Place::new(&req.input.bucket, &req.input.key)?;
+        let upload = multipart::folder_of(self, &place, &req.input.upload_id)?;
+        let body = req.input.body.take();
+        let md5 = req.input.content_md5.take();
+        let claims = Claims::new(&req, checksum_of!(req.input), md5);
+        let received = receive(upload.clone(), body, claims).await?;
+        let (number, file) = (req.input.part_number, received.file);
+        let etag = blocking(move || multipart::keep_part(&upload, number, &file)).await?;
+        answer(with_checksum!(UploadPartOutput { e_tag: Some(etag) }, received.checksum))
+    }
+
+    async fn list_parts(
+        &self,
+        req: S3Request<ListPartsInput>,
+    ) -> S3Result<S3Response<ListPartsOutput>> {
+        let input = req.input;
+        let place = Place::new(&input.bucket, &input.key)?;
+        let upload = multipart::folder_of(self, &place, &input.upload_id)?;
+        let after = input.part_number_marker.unwrap_or(0);
+        let mut parts = blocking(move || multipart::parts(&upload)).await?;
+        parts.retain(|(number, _)| *number > after);
+        let max = page_size(input.max_parts);
+        let is_truncated = parts.len() > max;
+        parts.truncate(max);
+        let last = parts.last().map(|(number, _)| *number);
+        let parts = parts.into_iter().map(|(number, metadata)| Part {
+            part_number: Some(number),
+            size: i64::try_from(metadata.len()).ok(),
+            e_tag: Some(etag_of(&metadata)),
+            last_modified: metadata.modified().ok().map(Timestamp::from),
+            ..Default::default()
+        });
+        answer(ListPartsOutput {
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            upload_id: Some(input.upload_id),
+            max_parts: count(max),
+            part_number_marker: input.part_number_marker,
+            next_part_number_marker: last.filter(|_| is_truncated),
+            is_truncated: Some(is_truncated),
+            parts: Some(parts.collect()),
+            ..Default::default()
+        })
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        req: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        let input = req.input;
+        let (folder, bucket) = (self.clone(), input.bucket.clone());
+        let mut uploads = blocking(move || multipart::uploads(&folder, &bucket)).await?;
+        let prefix = input.prefix.clone().unwrap_or_default();
+        let marker = (input.key_marker.clone(), input.upload_id_marker.clone());
+        uploads.retain(|upload| {
+            upload.target.key.starts_with(&prefix)
+                && match &marker {
+                    (None, _) => true,
+                    (Some(key), None) => upload.target.key > *key,
+                    (Some(key), Some(id)) => (&upload.target.key, &upload.id) > (key, id),
+                }
+        });
+        let max = page_size(input.max_uploads);
+        let is_truncated = uploads.len() > max;
+        uploads.truncate(max);
+        let last = uploads.last().filter(|_| is_truncated);
+        answer(ListMultipartUploadsOutput {
+            bucket: Some(input.bucket),
+            prefix: input.prefix,
+            key_marker: input.key_marker,
+            upload_id_marker: input.upload_id_marker,
+            max_uploads: count(max),
+            next_key_marker: last.map(|upload| upload.target.key.clone()),
+            next_upload_id_marker: last.map(|upload| upload.id.clone()),
+            is_truncated: Some(is_truncated),
+            uploads: Some(uploads.into_iter().map(listed_upload).collect()),
+            ..Default::default()
+        })
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        req: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let input = req.input;
+        let place = Place::new(&input.bucket, &input.key)?;
+        let parts = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
+        let conditions =
+            Conditions { if_match: input.if_match, if_none_match: input.if_none_match };
+        let work = multipart::complete(self.clone(), place, input.upload_id, parts, conditions);
+        let (bucket, key) = (input.bucket, input.key);
+        // Its own task: it goes on to the end when the client hangs up.
+        let mut work = tokio::spawn(async move {
+            Ok(CompleteMultipartUploadOutput {
+                e_tag: Some(work.await?),
+                location: Some(format!("/{bucket}/{key}")),
+                bucket: Some(bucket),
+                key: Some(key),
+                ..Default::default()
+            })
+        });
+        match tokio::time::timeout(COMPLETE_PATIENCE, &mut work).await {
+            Ok(done) => answer(done.map_err(|ended| s3_error!(ended, InternalError))??),
+            Err(_patience) => answer(CompleteMultipartUploadOutput {
+                future: Some(Box::pin(async move {
+                    work.await.map_err(|ended| s3_error!(ended, InternalError))?
+                })),
+                ..Default::default()
+            }),
+        }
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        req: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        let place = Place::new(&req.input.bucket, &req.input.key)?;
+        let id = req.input.upload_id;
+        // The lock keeps an abort from tearing apart what a complete is just putting in place.
+        self.exclusive(place, move |folder, place| multipart::abort(folder, place, &id)).await?;
+        answer(AbortMultipartUploadOutput::default())
+    }
+}
+
+fn listed_upload(upload: multipart::Upload) -> MultipartUpload {
+    MultipartUpload {
+        key: Some(upload.target.key),
+        upload_id: Some(upload.id),
+        initiated: upload.begun.map(Timestamp::from),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,234 @@
+//! A loaded machine in memory: every path parsed, every default filled in.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::choice::Rule;
+use crate::intrinsic::Expression;
+use crate::path::Path;
+use crate::template::Template;
+
+/// States that can go to each other: the machine itself, or the inside of a Map.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    pub(crate) start_at: String,
+    pub(crate) states: BTreeMap<String, State>,
+    /// False if some state could not be read and a Succeed state holds its place.
+    pub(crate) complete: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) name: String,
+    pub(crate) pointer: String,
+    /// `None` is an InputPath of null: the state works on `{}`.
+    pub(crate) input: Option<Path>,
+    pub(crate) output: Option<Path>,
+    pub(crate) next: Target,
+    pub(crate) retry: Vec<RetryRow>,
+    pub(crate) catch: Vec<CatchRow>,
+    pub(crate) body: Body,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    Next(String),
+    End,
+}
+
+#[derive(Debug)]
+pub(crate) enum Body {
+    Task(Task),
+    Map(Box<Map>),
+    Choice(Choice),
+    Pass(Pass),
+    Wait(Wait),
+    Succeed,
+    Fail(Fail),
+}
+
+/// What becomes of a result: cut by ResultSelector, put at ResultPath (`None` discards it).
+#[derive(Debug)]
+pub(crate) struct ResultRule {
+    pub(crate) selector: Option<Template>,
+    pub(crate) path: Option<Path>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) resource: Resource,
+    pub(crate) parameters: Template,
+    pub(crate) timeout: Limit,
+    pub(crate) result: ResultRule,
+}
+
+/// The service calls that a Task can make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resource {
+    LambdaInvoke,
+    StartJobRunSync,
+    PutEvents,
+}
+
+impl Resource {
+    pub(crate) const ALL: [Self; 3] = [Self::LambdaInvoke, Self::StartJobRunSync, Self::PutEvents];
+
+    pub(crate) fn arn(self) -> &'static str {
+        match self {
+            Self::LambdaInvoke => "arn:aws:states:::lambda:invoke",
+            Self::StartJobRunSync => "arn:aws:states:::emr-serverless:startJobRun.sync",
+            Self::PutEvents => "arn:aws:states:::events:putEvents",
+        }
+    }
+
+    /// `resourceType` and `resource` of history events.
+    pub(crate) fn parts(self) -> (&'static str, &'static str) {
+        match self {
+            Self::LambdaInvoke => ("lambda", "invoke"),
+            Self::StartJobRunSync => ("emr-serverless", "startJobRun.sync"),
+            Self::PutEvents => ("events", "putEvents"),
+        }
+    }
+}
+
+/// A number that stands in the machine or in the input.
+#[derive(Debug)]
+pub(crate) enum Limit {
+    None,
+    Fixed(u64),
+    Path(Path),
+}
+
+#[derive(Debug)]
+pub(crate) struct Map {
+    pub(crate) mode: Mode,
+    pub(crate) items: Path,
+    pub(crate) selector: Option<Template>,
+    pub(crate) concurrency: Limit,
+    pub(crate) result: ResultRule,
+    pub(crate) processor: Arc<Scope>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Mode {
+    Inline,
+    Distributed(Box<Distributed>),
+}
+
+/// What only a Map in distributed mode has.
+#[derive(Debug)]
+pub(crate) struct Distributed {
+    pub(crate) label: String,
+    pub(crate) reader: Option<Reader>,
+    pub(crate) writer: Option<Template>,
+}
+
+/// An ItemReader: where a distributed Map finds its items.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    pub(crate) source: Source,
+    pub(crate) parameters: Template,
+    pub(crate) max_items: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// `s3:getObject` of a JSON array.
+    Json,
+    /// `s3:listObjectsV2`.
+    Listing,
+}
+
+#[derive(Debug)]
+pub(crate) struct Choice {
+    pub(crate) rules: Vec<(Rule, String)>,
+    pub(crate) default: Option<String>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Pass {
+    pub(crate) fixed: Option<Value>,
+    pub(crate) parameters: Option<Template>,
+    pub(crate) path: Option<Path>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Wait {
+    Seconds(u64),
+    SecondsPath(Path),
+    Timestamp(Timestamp),
+    TimestampPath(Path),
+}
+
+#[derive(Debug)]
+pub(crate) struct Fail {
+    pub(crate) error: Option<Text>,
+    pub(crate) cause: Option<Text>,
+}
+
+/// A text that stands in the machine or is computed.
+#[derive(Debug)]
+pub(crate) enum Text {
+    Fixed(String),
+    From(Expression),
+}
+
+/// One row of Retry, with its defaults filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetryRow {
+    /// The error names that this row retries.
+    pub error_equals: Vec<String>,
+    /// Delay before the first retry (default 1).
+    pub interval_seconds: u64,
+    /// How often this row retries (default 3, 0 is never).
+    pub max_attempts: u32,
+    /// By what the delay grows each time (default 2.0).
+    pub backoff_rate: f64,
+    /// What no delay exceeds.
+    pub max_delay_seconds: Option<u64>,
+    /// True for `JitterStrategy: FULL`: the delay is anything from zero to the computed one.
+    pub full_jitter: bool,
+}
+
+/// One row of Catch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CatchRow {
+    /// The error names that this row catches.
+    pub error_equals: Vec<String>,
+    /// The state that goes on.
+    pub next: String,
+    pub(crate) result_path: Option<Path>,
+}
+
+impl State {
+    /// Every state that may come next in the same scope.
+    pub(crate) fn targets(&self) -> Vec<&str> {
+        let mut targets = Vec::new();
+        match &self.body {
+            Body::Choice(choice) => {
+                targets.extend(choice.rules.iter().map(|(_, next)| next.as_str()));
+                targets.extend(choice.default.as_deref());
+            }
+            Body::Succeed | Body::Fail(_) => {}
+            _ => {
+                if let Target::Next(next) = &self.next {
+                    targets.push(next);
+                }
+            }
+        }
+        targets.extend(self.catch.iter().map(|row| row.next.as_str()));
+        targets
+    }
+
+    /// True if an execution can end here without an error.
+    pub(crate) fn is_terminal(&self) -> bool {
+        match &self.body {
+            Body::Succeed | Body::Fail(_) => true,
+            Body::Choice(_) => false,
+            _ => self.next == Target::End,
+        }
+    }
+}
