@@ -11,10 +11,12 @@ const ARCHIVE_SUFFIXES: [&str; 13] = [
 
 /// The member's name at the target, without directory.
 pub(crate) fn final_name(target: &Target, item: &MemberItem, sealed: &Sealed) -> String {
-    let name = if item.from_archive {
-        target.name.replace("{file}", &stem(&item.file.path)).replace("{member}", &flat(&item.path))
+    let (file, member) = (stem(&item.file.path), flat(&item.path));
+    // `prices.csv.gz` holds `prices.csv`: saying it twice would tell nothing.
+    let name = if item.from_archive && file != member {
+        target.name.replace("{file}", &file).replace("{member}", &member)
     } else {
-        flat(&item.path)
+        member
     };
     format!("{name}{}", sealed.suffix)
 }

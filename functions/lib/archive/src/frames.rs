@@ -66,7 +66,7 @@ impl<R: BufRead> Frames<R> {
 
     /// Starts the next frame; at the end of the source the state stays `Ended`.
     fn next_frame(&mut self, mut source: R) -> io::Result<()> {
-        if self.any {
+        if self.any && !skip_zeros(&mut source)? {
             return Ok(());
         }
         if source.fill_buf()?.is_empty() {

@@ -1,0 +1,3 @@
+//! The one integration binary: whole runs on real parts.
+
+mod laws;
