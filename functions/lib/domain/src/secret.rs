@@ -1,24 +1,31 @@
 //! Secrets as stages receive them: by name, redacted in every print, wiped when dropped.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
-/// A secret's bytes.
+/// One secret. Clones share the bytes; the last one dropped overwrites them.
 #[derive(Clone)]
 pub struct SecretBytes {
-    name: String,
-    bytes: Zeroizing<Vec<u8>>,
+    name: Arc<str>,
+    bytes: Arc<Zeroizing<Vec<u8>>>,
 }
 
 impl SecretBytes {
     /// A secret of that name.
     #[must_use]
     pub fn new(name: &str, bytes: Vec<u8>) -> Self {
-        Self { name: name.to_owned(), bytes: Zeroizing::new(bytes) }
+        Self { name: name.into(), bytes: Arc::new(Zeroizing::new(bytes)) }
+    }
+
+    /// The name it was asked for by.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The bytes as stored.
@@ -70,6 +77,15 @@ pub trait SecretStore: Send + Sync {
     /// # Errors
     /// `Misconfigured` when there is none or it may not be read; `Transient` from the network.
     async fn secret(&self, name: &str) -> Result<SecretBytes, Failure>;
+
+    /// The secret as it is now, past any cache: for one more try after a login was refused, since
+    /// it may have been rotated.
+    ///
+    /// # Errors
+    /// As [`SecretStore::secret`].
+    async fn fresh(&self, name: &str) -> Result<SecretBytes, Failure> {
+        self.secret(name).await
+    }
 }
 
 #[cfg(test)]

@@ -53,12 +53,6 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// Text was asked for and the value is binary.
-    #[error("The secret {name:?} is not UTF-8 text: store the password, token or key as text.")]
-    NotText {
-        /// The name in the profile.
-        name: String,
-    },
     /// Too many requests.
     #[error("Secrets Manager asked to slow down while reading {name:?}.")]
     Throttled {
@@ -104,7 +98,6 @@ impl From<Error> for Failure {
             Error::Empty { .. } => "secrets.empty",
             Error::Denied { .. } => "secrets.denied",
             Error::Unusable { .. } => "secrets.unusable",
-            Error::NotText { .. } => "secrets.not_text",
         };
         Self::misconfigured(code, message)
     }

@@ -5,10 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use domain::{Failure, SecretBytes, SecretStore};
 
 use crate::error::Error;
-use crate::secret::Secret;
-use crate::{Secrets, name};
+use crate::name;
 
 /// Far above any key; keeps a wrong path from being read into memory.
 const SECRET_MAX_BYTES: u64 = 1024 * 1024;
@@ -25,11 +25,8 @@ impl FolderSecrets {
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into() }
     }
-}
 
-#[async_trait]
-impl Secrets for FolderSecrets {
-    async fn get(&self, name: &str) -> Result<Secret, Error> {
+    async fn read(&self, name: &str) -> Result<SecretBytes, Error> {
         name::check(name)?;
         let path = self.folder.join(name);
         let told = |error| explain(name, &path, error);
@@ -50,11 +47,18 @@ impl Secrets for FolderSecrets {
         }
         warn_if_others_can_read(&path, &metadata);
         let bytes = tokio::fs::read(&path).await.map_err(told)?;
-        let secret = Secret::new(name, bytes);
-        if secret.expose_bytes().iter().all(u8::is_ascii_whitespace) {
+        let secret = SecretBytes::new(name, bytes);
+        if secret.bytes().iter().all(u8::is_ascii_whitespace) {
             return Err(Error::Empty { name: name.to_owned(), place: path.display().to_string() });
         }
         Ok(secret)
+    }
+}
+
+#[async_trait]
+impl SecretStore for FolderSecrets {
+    async fn secret(&self, name: &str) -> Result<SecretBytes, Failure> {
+        Ok(self.read(name).await?)
     }
 }
 

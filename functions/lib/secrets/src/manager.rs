@@ -12,10 +12,10 @@ use aws_sdk_secretsmanager::error::{DisplayErrorContext, ProvideErrorMetadata, S
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use domain::{Failure, SecretBytes, SecretStore};
 
 use crate::error::Error;
-use crate::secret::Secret;
-use crate::{Secrets, name};
+use crate::name;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct SecretsManager {
     client: Client,
     prefix: String,
-    cache: Mutex<HashMap<String, Secret>>,
+    cache: Mutex<HashMap<String, SecretBytes>>,
 }
 
 impl SecretsManager {
@@ -52,7 +52,7 @@ impl SecretsManager {
         Self { client, prefix: prefix.into(), cache: Mutex::new(HashMap::new()) }
     }
 
-    async fn fetch(&self, name: &str) -> Result<Secret, Error> {
+    async fn fetch(&self, name: &str) -> Result<SecretBytes, Error> {
         name::check(name)?;
         let id = format!("{}{name}", self.prefix);
         let answer = self
@@ -67,31 +67,31 @@ impl SecretsManager {
             (None, Some(binary)) => binary.into_inner(),
             (None, None) => Vec::new(),
         };
-        let secret = Secret::new(name, bytes);
-        if secret.expose_bytes().iter().all(u8::is_ascii_whitespace) {
+        let secret = SecretBytes::new(name, bytes);
+        if secret.bytes().iter().all(u8::is_ascii_whitespace) {
             return Err(Error::Empty { name: name.to_owned(), place: place(&id) });
         }
         self.cached().insert(name.to_owned(), secret.clone());
         Ok(secret)
     }
 
-    fn cached(&self) -> MutexGuard<'_, HashMap<String, Secret>> {
+    fn cached(&self) -> MutexGuard<'_, HashMap<String, SecretBytes>> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
-impl Secrets for SecretsManager {
-    async fn get(&self, name: &str) -> Result<Secret, Error> {
+impl SecretStore for SecretsManager {
+    async fn secret(&self, name: &str) -> Result<SecretBytes, Failure> {
         let known = self.cached().get(name).cloned();
         match known {
             Some(secret) => Ok(secret),
-            None => self.fetch(name).await,
+            None => self.fresh(name).await,
         }
     }
 
-    async fn refresh(&self, name: &str) -> Result<Secret, Error> {
-        self.fetch(name).await
+    async fn fresh(&self, name: &str) -> Result<SecretBytes, Failure> {
+        Ok(self.fetch(name).await?)
     }
 }
 

@@ -5,5 +5,4 @@ mod containers;
 mod judges;
 mod reference;
 mod rules;
-mod speed;
 mod splits;

@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use secrets::{FolderSecrets, Secrets};
+use domain::SecretStore;
+use secrets::FolderSecrets;
 use tempfile::TempDir;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -35,7 +36,7 @@ async fn a_changed_file_is_seen_at_once() {
     let source = FolderSecrets::new(folder.path());
     for value in ["old", "new"] {
         write(folder.path(), "x", value.as_bytes(), 0o600);
-        assert_eq!(source.get("x").await.unwrap().expose().unwrap(), value);
+        assert_eq!(source.secret("x").await.unwrap().text().unwrap(), value);
     }
 }
 
@@ -45,12 +46,12 @@ async fn what_is_no_file_is_named() {
     write(folder.path(), "acme/key", b"x", 0o600);
     write(folder.path(), "huge", &vec![b'x'; 1024 * 1024 + 1], 0o600);
     let source = FolderSecrets::new(folder.path());
-    let words = suite::misconfigured(source.get("acme").await, "secrets.unusable");
+    let words = suite::misconfigured(source.secret("acme").await, "secrets.unusable");
     assert!(words.contains("is a folder"), "{words}");
-    let words = suite::misconfigured(source.get("huge").await, "secrets.unusable");
+    let words = suite::misconfigured(source.secret("huge").await, "secrets.unusable");
     assert!(words.contains("1 MiB"), "{words}");
     let nowhere = FolderSecrets::new(folder.path().join("not-made-yet"));
-    suite::misconfigured(nowhere.get("x").await, "secrets.missing");
+    suite::misconfigured(nowhere.secret("x").await, "secrets.missing");
 }
 
 /// Log lines in memory.
@@ -84,7 +85,7 @@ async fn a_file_that_others_can_read_is_warned_about_and_used() {
     let _guard = tracing::subscriber::set_default(subscriber);
     for (name, mode) in [("tight", 0o600), ("group", 0o640), ("world", 0o604)] {
         write(folder.path(), name, b"hunter2", mode);
-        source.get(name).await.unwrap();
+        source.secret(name).await.unwrap();
     }
     let told = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     assert!(told.contains("group") && told.contains("640"), "{told}");

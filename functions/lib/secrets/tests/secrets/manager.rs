@@ -5,7 +5,8 @@ use aws_sdk_secretsmanager::config::retry::RetryConfig;
 use aws_sdk_secretsmanager::config::{BehaviorVersion, Config, Credentials, Region};
 use aws_smithy_http_client::Builder;
 use domain::ErrorClass;
-use secrets::{Secrets, SecretsManager};
+use domain::SecretStore;
+use secrets::SecretsManager;
 
 use crate::responder::Responder;
 use crate::suite;
@@ -51,13 +52,13 @@ async fn a_secret_is_asked_for_once_and_again_after_rotation() {
         responder.change(|answers| answers.values.insert(format!("{PREFIX}top"), bytes));
     };
     for _ in 0..3 {
-        assert_eq!(manager.get("top").await.unwrap().expose().unwrap(), "no folder");
+        assert_eq!(manager.secret("top").await.unwrap().text().unwrap(), "no folder");
     }
     assert_eq!(asked(), 1);
     value("rotated");
-    assert_eq!(manager.get("top").await.unwrap().expose().unwrap(), "no folder");
-    assert_eq!(manager.refresh("top").await.unwrap().expose().unwrap(), "rotated");
-    assert_eq!(manager.get("top").await.unwrap().expose().unwrap(), "rotated");
+    assert_eq!(manager.secret("top").await.unwrap().text().unwrap(), "no folder");
+    assert_eq!(manager.fresh("top").await.unwrap().text().unwrap(), "rotated");
+    assert_eq!(manager.secret("top").await.unwrap().text().unwrap(), "rotated");
     assert_eq!(asked(), 2);
     let printed = format!("{manager:?}");
     assert!(printed.contains(PREFIX) && !printed.contains("rotated"), "{printed}");
@@ -82,7 +83,7 @@ async fn every_answer_of_the_service_has_a_class() {
     ] {
         let name = format!("{PREFIX}top");
         responder.change(|answers| answers.errors.insert(name, (status, code)));
-        let failure = suite::failure(manager.refresh("top").await);
+        let failure = suite::failure(manager.fresh("top").await);
         assert_eq!((failure.class, &*failure.code), (class, ours), "{code}: {failure}");
         assert!(failure.message.contains("\"top\""), "{failure}");
     }
@@ -93,23 +94,22 @@ async fn nobody_listening_is_transient() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let failure = suite::failure(manager(&endpoint).get("top").await);
+    let failure = suite::failure(manager(&endpoint).secret("top").await);
     assert_eq!((failure.class, &*failure.code), (ErrorClass::Transient, "secrets.unreachable"));
 }
 
-/// The environment belongs to the process, so this one is run in a process of its own.
-#[tokio::test]
-#[ignore = "run by the test below, with an environment"]
-async fn child_of_the_environment() {
-    let manager = SecretsManager::from_env(PREFIX).await;
-    assert_eq!(manager.get("top").await.unwrap().expose().unwrap(), "no folder");
-}
-
+/// The environment belongs to the process, so the test runs itself again in one of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_environment_says_where() {
+    if std::env::var_os("DRAYAGE_TEST_CHILD").is_some() {
+        let manager = SecretsManager::from_env(PREFIX).await;
+        assert_eq!(manager.secret("top").await.unwrap().text().unwrap(), "no folder");
+        return;
+    }
     let responder = filled().await;
     let output = tokio::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "manager::child_of_the_environment"])
+        .args(["--exact", "manager::the_environment_says_where"])
+        .env("DRAYAGE_TEST_CHILD", "1")
         .env("AWS_ENDPOINT_URL", &responder.endpoint)
         .env("AWS_REGION", "eu-central-1")
         .env("AWS_ACCESS_KEY_ID", "AKID")
