@@ -107,9 +107,7 @@ impl Discover {
         let mut warnings = preflight::check(&profile, &*self.secrets).await?;
         let wanted = self.wanted_paths(&input.start).await?;
         let seen = look::look(&profile, &*self.secrets, wanted.as_deref()).await?;
-        warnings.extend(seen.absent.iter().map(|path| {
-            format!("The start names {path:?}, which the source does not have or hold ready.")
-        }));
+        warnings.extend(seen.warnings.iter().cloned());
         let (items, already_delivered) = self.undelivered(&profile, &input.start, &seen).await?;
         write_items(run, &items).await?;
         let outcome =

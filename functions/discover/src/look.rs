@@ -17,8 +17,9 @@ pub(crate) struct Seen {
     pub(crate) matched: u64,
     /// Of those, still being written or without their marker.
     pub(crate) unsettled: u64,
-    /// Paths that were asked for by name and are not among the complete files.
-    pub(crate) absent: Vec<String>,
+    /// What a person should know: files that were asked for and are not there or not complete,
+    /// and files that no name can be asked for by.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Lists the source, twice where the profile asks for a settling time.
@@ -43,7 +44,9 @@ async fn look_through(
     wanted: Option<&[String]>,
 ) -> Result<Seen, Failure> {
     let source = &profile.source;
-    let first = matching(source, list(session, source).await?, wanted)?;
+    let listed = list(session, source).await?;
+    let mut warnings = unnameable(&listed);
+    let first = matching(source, listed, wanted)?;
     let complete = if first.is_empty() || source.settle_seconds == 0 {
         first.clone()
     } else {
@@ -64,14 +67,26 @@ async fn look_through(
         .map(|entry| FileRef::new(&profile.partner, &entry.path, entry.size, entry.mtime))
         .collect();
     let ready: HashSet<&str> = complete.iter().map(|file| file.path.as_str()).collect();
-    let absent = wanted
-        .unwrap_or_default()
-        .iter()
-        .filter(|path| !ready.contains(path.as_str()))
-        .cloned()
-        .collect();
+    let absent = wanted.unwrap_or_default().iter().filter(|path| !ready.contains(path.as_str()));
+    warnings.extend(absent.map(|path| {
+        format!("The start names {path:?}, which the source does not have or not complete.")
+    }));
     let matched = first.len() as u64;
-    Ok(Seen { matched, unsettled: matched - complete.len() as u64, absent, files: complete })
+    Ok(Seen { matched, unsettled: matched - complete.len() as u64, warnings, files: complete })
+}
+
+/// Files whose names are not UTF-8 cannot be asked for; the partner has to hear of it.
+fn unnameable(entries: &[Entry]) -> Vec<String> {
+    entries
+        .iter()
+        .filter(|entry| entry.kind == Kind::Other && entry.path.contains('\u{fffd}'))
+        .map(|entry| {
+            format!(
+                "{:?} was left alone: its name is not UTF-8. Ask the partner to rename it.",
+                entry.path
+            )
+        })
+        .collect()
 }
 
 async fn list(session: &Session, source: &Source) -> Result<Vec<Entry>, Failure> {

@@ -81,7 +81,7 @@ pub struct RunArguments {
     /// The schedule's time of this start: a second start with the same time does nothing.
     #[arg(long, value_name = "TIME")]
     pub scheduled_time: Option<String>,
-    /// Rehearse a failure: STATE=error[:NAME[:TIMES]], STATE=repeat or STATE=kill; may be repeated.
+    /// Rehearse a failure (`STATE=error`, `STATE=repeat`, `STATE=kill`, see below); may be repeated.
     #[arg(long, value_name = "STATE=WHAT")]
     pub inject: Vec<String>,
 }

@@ -99,3 +99,11 @@ fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     }
     std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
+
+/// Writes a secret that only its owner can read.
+fn write_secret(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    write(path, b"")?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    write(path, bytes)
+}

@@ -9,7 +9,7 @@ use serde_json::json;
 use sftp::server::{Options, SftpServer};
 
 use super::api::ReportApi;
-use super::{files, write};
+use super::{files, write, write_secret};
 use crate::view::say;
 
 /// A partner and its running servers.
@@ -33,11 +33,11 @@ impl DemoPartner {
         let user_id = format!("{name} (demo) <{name}@example.com>");
         let pgp = generate(&GenerateOptions::new(&user_id))?;
         let secrets = root.join("secrets").join(name);
-        write(&secrets.join("source-key"), login_key.expose().as_bytes())?;
-        write(&secrets.join("target-password"), password.as_bytes())?;
-        write(&secrets.join("recipient-cert"), pgp.public.as_bytes())?;
-        write(&secrets.join("api-token"), api.token().as_bytes())?;
-        write(&folder.join("secret-key.asc"), pgp.secret.as_bytes())?;
+        write_secret(&secrets.join("source-key"), login_key.expose().as_bytes())?;
+        write_secret(&secrets.join("target-password"), password.as_bytes())?;
+        write_secret(&secrets.join("recipient-cert"), pgp.public.as_bytes())?;
+        write_secret(&secrets.join("api-token"), api.token().as_bytes())?;
+        write_secret(&folder.join("secret-key.asc"), pgp.secret.as_bytes())?;
         let mut options = Options::new(folder.join("source"), "relay");
         options.authorized_key = Some(login_line);
         let source = SftpServer::start(options).await?;

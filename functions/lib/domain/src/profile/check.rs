@@ -188,6 +188,12 @@ impl Profile {
             "must begin with https:// (plain http:// is taken for this machine's own addresses only).",
         );
         let auth = &self.report.auth;
+        let token = auth.oauth2.as_ref().map(|oauth2| oauth2.token_url.as_str());
+        found.check(
+            token.is_none_or(|url| url.starts_with("https://") || is_loopback_http(url)),
+            "report.auth.oauth2.token_url",
+            "must begin with https://, for it is sent the client secret.",
+        );
         let kinds = [
             auth.bearer.is_some(),
             auth.header.is_some(),
