@@ -104,6 +104,15 @@ impl Claims {
     }
 }
 
+/// Reads a refused request's body to its end, so that the client, which may still be sending,
+/// hears why it was refused instead of a broken connection.
+pub(super) async fn refuse<T>(body: Option<StreamingBlob>, error: S3Error) -> S3Result<T> {
+    if let Some(mut body) = body {
+        while let Some(Ok(_)) = body.next().await {}
+    }
+    Err(error)
+}
+
 /// Stores a body in a new file of `folder`, in bounded memory.
 pub(super) async fn receive(
     folder: PathBuf,

@@ -7,7 +7,7 @@ use futures::{StreamExt, stream};
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
-use super::body::{Claims, receive};
+use super::body::{Claims, receive, refuse};
 use super::conditions::{Conditions, etag_of};
 use super::folder::{Folder, Temporary, blocking, broken};
 use super::listing::{count, page_size};
@@ -125,9 +125,13 @@ impl S3 for Folder {
         &self,
         mut req: S3Request<PutObjectInput>,
     ) -> S3Result<S3Response<PutObjectOutput>> {
-        let place = Place::new(&req.input.bucket, &req.input.key)?;
-        self.bucket(&place.bucket)?;
         let body = req.input.body.take();
+        let place = Place::new(&req.input.bucket, &req.input.key)
+            .and_then(|place| self.bucket(&place.bucket).map(|_| place));
+        let place = match place {
+            Ok(place) => place,
+            Err(error) => return refuse(body, error).await,
+        };
         let md5 = req.input.content_md5.take();
         let claims = Claims::new(&req, checksum_of!(req.input), md5);
         let received = receive(self.uploads(), body, claims).await?;
@@ -246,9 +250,13 @@ impl S3 for Folder {
         &self,
         mut req: S3Request<UploadPartInput>,
     ) -> S3Result<S3Response<UploadPartOutput>> {
-        let place = Place::new(&req.input.bucket, &req.input.key)?;
-        let upload = multipart::folder_of(self, &place, &req.input.upload_id)?;
         let body = req.input.body.take();
+        let upload = Place::new(&req.input.bucket, &req.input.key)
+            .and_then(|place| multipart::folder_of(self, &place, &req.input.upload_id));
+        let upload = match upload {
+            Ok(upload) => upload,
+            Err(error) => return refuse(body, error).await,
+        };
         let md5 = req.input.content_md5.take();
         let claims = Claims::new(&req, checksum_of!(req.input), md5);
         let received = receive(upload.clone(), body, claims).await?;
