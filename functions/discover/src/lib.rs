@@ -7,13 +7,15 @@
 mod look;
 mod preflight;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::events::{
     Concurrency, DiscoverInput, DiscoverOutcome, DiscoverOutput, Discovery, Start,
 };
-use domain::items::{FileItem, Lease};
+use domain::ids::Name;
+use domain::items::{Failed, FileItem, Lease};
 use domain::keys::{self, Inbox};
 use domain::profile::is_partner_name;
 use domain::{Deadline, Executions, Failure, Profile, SecretStore, Stage};
@@ -22,6 +24,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use storage::runs::{LeaseOutcome, Run, take_lease};
 use storage::{Condition, Store};
+
+/// Items that are written in one go.
+const BATCH: usize = 256;
 
 /// Most parallel invocations of the Maps that no partner limits.
 #[derive(Clone, Copy, Debug)]
@@ -106,9 +111,10 @@ impl Discover {
         let profile = run.snapshot_profile().await?;
         let mut warnings = preflight::check(&profile, &*self.secrets).await?;
         let wanted = self.wanted_paths(&input.start).await?;
-        let seen = look::look(&profile, &*self.secrets, wanted.as_deref()).await?;
+        let seen = look::look(&profile, &*self.secrets, wanted.as_ref()).await?;
         warnings.extend(seen.warnings.iter().cloned());
         let (items, already_delivered) = self.undelivered(&profile, &input.start, &seen).await?;
+        skip_the_others(run, &items).await?;
         write_items(run, &items).await?;
         let outcome =
             if items.is_empty() { DiscoverOutcome::Nothing } else { DiscoverOutcome::Ready };
@@ -131,25 +137,31 @@ impl Discover {
     }
 
     /// The only source paths that this start is about; `None` for all.
-    async fn wanted_paths(&self, start: &Start) -> Result<Option<Vec<String>>, Failure> {
-        let mut wanted: Option<Vec<String>> = None;
-        let mut narrow = |paths: &[String]| {
+    async fn wanted_paths(&self, start: &Start) -> Result<Option<HashSet<String>>, Failure> {
+        let mut wanted: Option<HashSet<String>> = None;
+        let mut narrow = |paths: HashSet<String>| {
             let kept = match wanted.take() {
-                Some(before) => before.into_iter().filter(|path| paths.contains(path)).collect(),
-                None => paths.to_vec(),
+                Some(before) => before.intersection(&paths).cloned().collect(),
+                None => paths,
             };
             wanted = Some(kept);
         };
         if let Some(only) = &start.only {
-            narrow(only);
+            narrow(only.iter().cloned().collect());
         }
         if let Some(resend) = &start.resend {
-            narrow(&resend.paths);
+            narrow(resend.paths.iter().cloned().collect());
         }
-        if let Some(run) = &start.retry_of {
-            let failed: Vec<domain::items::Failed> =
-                Run::new(&self.store, &start.partner, run).read_all(Inbox::Failed).await?;
-            narrow(&failed.into_iter().map(|failed| failed.file.path).collect::<Vec<_>>());
+        if let Some(id) = &start.retry_of {
+            let run = Run::new(&self.store, &start.partner, id);
+            if !self.store.exists(&run.keys().discovery()).await? {
+                return Err(Failure::misconfigured(
+                    "start.retry_of",
+                    format!("Partner {} has no run {id:?} to retry.", start.partner),
+                ));
+            }
+            let failed: Vec<Failed> = run.read_all(Inbox::Failed).await?;
+            narrow(failed.into_iter().map(|failed| failed.file.path).collect());
         }
         Ok(wanted)
     }
@@ -162,20 +174,27 @@ impl Discover {
         seen: &look::Seen,
     ) -> Result<(Vec<FileItem>, u64), Failure> {
         let resend = start.resend.as_ref().map(|resend| resend.reason.clone());
-        let checked: Vec<Option<FileItem>> = futures::stream::iter(seen.files.iter().cloned())
-            .map(|file| {
-                let resend = resend.clone();
-                let key = keys::ledger_file(&profile.partner, file.name.id());
-                async move {
-                    if resend.is_none() && self.store.exists(&key).await? {
-                        return Ok::<_, Failure>(None);
+        let mut checked: Vec<Option<FileItem>> = Vec::new();
+        for batch in seen.files.chunks(BATCH) {
+            let checks: Vec<_> = batch
+                .iter()
+                .map(|file| {
+                    let item = FileItem {
+                        file: file.clone(),
+                        resend: resend.clone(),
+                        downloaded: None,
+                        expanded: None,
+                    };
+                    let key = keys::ledger_file(&profile.partner, file.name.id());
+                    async move {
+                        let delivered = item.resend.is_none() && self.store.exists(&key).await?;
+                        Ok::<_, Failure>((!delivered).then_some(item))
                     }
-                    Ok(Some(FileItem { file, resend, downloaded: None, expanded: None }))
-                }
-            })
-            .buffered(32)
-            .try_collect()
-            .await?;
+                })
+                .collect();
+            let batch: Vec<_> = futures::stream::iter(checks).buffered(32).try_collect().await?;
+            checked.extend(batch);
+        }
         let total = checked.len();
         let items: Vec<FileItem> = checked.into_iter().flatten().collect();
         let delivered = (total - items.len()) as u64;
@@ -228,10 +247,24 @@ fn check_start(start: &Start) -> Result<(), Failure> {
 }
 
 async fn write_items(run: &Run, items: &[FileItem]) -> Result<(), Failure> {
-    let writes = items.iter().map(|item| run.write(Inbox::Discovered, &item.file.name, item));
-    futures::stream::iter(writes.collect::<Vec<_>>())
-        .buffer_unordered(32)
-        .try_collect::<Vec<()>>()
-        .await?;
+    for batch in items.chunks(BATCH) {
+        let writes = batch.iter().map(|item| run.write(Inbox::Discovered, &item.file.name, item));
+        futures::stream::iter(writes.collect::<Vec<_>>())
+            .buffer_unordered(32)
+            .try_collect::<Vec<()>>()
+            .await?;
+    }
+    Ok(())
+}
+
+/// Files that an interrupted call found and this one did not find complete are left to a later run.
+async fn skip_the_others(run: &Run, items: &[FileItem]) -> Result<(), Failure> {
+    let found: HashSet<&Name> = items.iter().map(|item| &item.file.name).collect();
+    for name in run.names(Inbox::Discovered).await? {
+        if !found.contains(&name) {
+            let item: FileItem = run.expect(Inbox::Discovered, &name).await?;
+            run.write(Inbox::Skipped, &name, &item).await?;
+        }
+    }
     Ok(())
 }

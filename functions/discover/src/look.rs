@@ -29,7 +29,7 @@ pub(crate) struct Seen {
 pub(crate) async fn look(
     profile: &Profile,
     secrets: &dyn SecretStore,
-    wanted: Option<&[String]>,
+    wanted: Option<&HashSet<String>>,
 ) -> Result<Seen, Failure> {
     let source = &profile.source;
     let session = sftp::connect_source(source, secrets).await?;
@@ -41,7 +41,7 @@ pub(crate) async fn look(
 async fn look_through(
     session: &Session,
     profile: &Profile,
-    wanted: Option<&[String]>,
+    wanted: Option<&HashSet<String>>,
 ) -> Result<Seen, Failure> {
     let source = &profile.source;
     let listed = list(session, source).await?;
@@ -67,7 +67,7 @@ async fn look_through(
         .map(|entry| FileRef::new(&profile.partner, &entry.path, entry.size, entry.mtime))
         .collect();
     let ready: HashSet<&str> = complete.iter().map(|file| file.path.as_str()).collect();
-    let absent = wanted.unwrap_or_default().iter().filter(|path| !ready.contains(path.as_str()));
+    let absent = wanted.into_iter().flatten().filter(|path| !ready.contains(path.as_str()));
     warnings.extend(absent.map(|path| {
         format!("The start names {path:?}, which the source does not have or not complete.")
     }));
@@ -98,12 +98,14 @@ async fn list(session: &Session, source: &Source) -> Result<Vec<Entry>, Failure>
 fn matching(
     source: &Source,
     entries: Vec<Entry>,
-    wanted: Option<&[String]>,
+    wanted: Option<&HashSet<String>>,
 ) -> Result<Vec<Entry>, Failure> {
     let include = patterns(&source.include)?;
     let exclude = patterns(&source.exclude)?;
     let is_marker = |path: &str| source.done_file.as_ref().is_some_and(|end| path.ends_with(end));
-    let is_wanted = |path: &str| wanted.is_none_or(|paths| paths.iter().any(|p| p == path));
+    let moved = moved_prefix(source);
+    let is_ours = |path: &str| moved.as_ref().is_some_and(|prefix| path.starts_with(prefix));
+    let is_wanted = |path: &str| wanted.is_none_or(|paths| paths.contains(path));
     Ok(entries
         .into_iter()
         .filter(|entry| {
@@ -112,6 +114,7 @@ fn matching(
                 && matches(&include, path)
                 && !matches(&exclude, path)
                 && !is_marker(path)
+                && !is_ours(path)
                 && is_wanted(path)
         })
         .collect())
@@ -127,9 +130,24 @@ async fn marked(
     if files.is_empty() {
         return Ok(files);
     }
-    let all: HashSet<String> =
-        list(session, source).await?.into_iter().map(|entry| entry.path).collect();
-    Ok(files.into_iter().filter(|file| all.contains(&format!("{}{suffix}", file.path))).collect())
+    let markers: HashMap<String, i64> =
+        list(session, source).await?.into_iter().map(|entry| (entry.path, entry.mtime)).collect();
+    // A marker older than its file speaks of the file before it.
+    let vouched = |file: &Entry| {
+        let marker = markers.get(&format!("{}{suffix}", file.path));
+        marker.is_some_and(|written| *written >= file.mtime)
+    };
+    Ok(files.into_iter().filter(vouched).collect())
+}
+
+/// Where delivered files are moved to, when that lies inside the source directory.
+fn moved_prefix(source: &Source) -> Option<String> {
+    let to = source.move_to.as_deref()?.trim_end_matches('/');
+    let inside = match to.strip_prefix('/') {
+        Some(_) => to.strip_prefix(source.directory.trim_end_matches('/'))?.strip_prefix('/')?,
+        None => to.trim_start_matches("./"),
+    };
+    (!inside.is_empty()).then(|| format!("{inside}/"))
 }
 
 /// A pattern without a slash is for names in any directory, one with a slash for whole paths.
@@ -154,6 +172,26 @@ fn patterns(texts: &[String]) -> Result<GlobSet, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_moved_away_after_delivery_is_not_picked_up_again() {
+        let source = |move_to: &str| -> Source {
+            serde_json::from_value(serde_json::json!({
+                "host": "h", "username": "u", "auth": {}, "host_keys": [],
+                "directory": "/out/", "move_to": move_to,
+            }))
+            .expect("source")
+        };
+        for (move_to, prefix) in [
+            ("done", Some("done/")),
+            ("./done/", Some("done/")),
+            ("/out/done", Some("done/")),
+            ("/outside", None),
+            ("/elsewhere", None),
+        ] {
+            assert_eq!(moved_prefix(&source(move_to)).as_deref(), prefix, "{move_to}");
+        }
+    }
 
     #[test]
     fn a_pattern_without_a_slash_is_for_names_in_any_directory() {

@@ -1,6 +1,6 @@
 //! Preflight: everything about a partner that can be proven before the first file is touched.
 
-use domain::{Failure, Profile, SecretStore};
+use domain::{ErrorClass, Failure, Profile, SecretStore};
 use jiff::Timestamp;
 use openpgp::{Recipient, Signer};
 
@@ -53,6 +53,14 @@ async fn target(profile: &Profile, secrets: &dyn SecretStore) -> Result<(), Fail
     let session = sftp::connect_target(target, secrets).await?;
     let found = session.stat(&target.directory).await;
     session.close().await;
+    let found = found.map_err(|error| {
+        let failure = Failure::from(error);
+        // Whatever is refused about the directory itself is the partner's setup, not a file's fault.
+        if failure.class.is_retryable() {
+            return failure;
+        }
+        Failure { class: ErrorClass::Misconfigured, ..failure }
+    });
     let is_directory = found?.is_some_and(|found| found.kind == sftp::Kind::Directory);
     if is_directory {
         return Ok(());

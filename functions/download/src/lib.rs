@@ -59,14 +59,16 @@ impl Stage for Download {
         let outcome = work_through(&run, work, |name| {
             let (run, profile, session) = (&run, &profile, &session);
             async move {
+                // One attempt per invocation: a refused login must not be repeated per item.
                 let session = session
-                    .get_or_try_init(|| sftp::connect_source(&profile.source, &*self.secrets))
-                    .await?;
+                    .get_or_init(|| sftp::connect_source(&profile.source, &*self.secrets))
+                    .await;
+                let session = session.as_ref().map_err(Clone::clone)?;
                 fetch(run, profile, session, &name).await
             }
         })
         .await;
-        if let Some(session) = session.into_inner() {
+        if let Some(Ok(session)) = session.into_inner() {
             session.close().await;
         }
         outcome

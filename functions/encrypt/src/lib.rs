@@ -102,7 +102,8 @@ impl Stage for Encrypt {
 
 async fn seal(run: &Run, keys: Arc<Keys>, name: &Name) -> Result<(), Failure> {
     let mut item: MemberItem = run.expect(Inbox::Reported, name).await?;
-    let key = run.keys().sealed(name.id());
+    // The thread of an attempt that was given up may go on writing: its place is its own.
+    let key = run.keys().sealed(name.id(), &uuid::Uuid::new_v4().simple().to_string());
     let mut plain = SyncReader::new(run.store().reader(&item.key, Range::ALL).await?);
     let mut stored = SyncWriter::new(run.store().writer(&key));
     let (keys, sealed) = on_thread(move || {

@@ -1,6 +1,6 @@
 //! The account of a run: which file and member ended where.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use domain::events::Summary;
 use domain::items::{Failed, FileItem, FileRef, LedgerFile, Receipt};
@@ -11,8 +11,13 @@ use jiff::Timestamp;
 use storage::Condition;
 use storage::runs::Run;
 
+/// Rows that are written in one go.
+const BATCH: usize = 256;
+
 /// Where everything ended.
 pub(crate) struct Account {
+    /// The run's id.
+    pub(crate) run: String,
     /// Files taken.
     pub(crate) discovered: u64,
     /// Their size in bytes.
@@ -45,6 +50,7 @@ impl Account {
         let receipts: Vec<Receipt> = run.read_all(Inbox::Delivered).await?;
         let failed: Vec<Failed> = run.read_all(Inbox::Failed).await?;
         let mut account = Self {
+            run: run.keys().run().to_owned(),
             discovered: discovered.len() as u64,
             discovered_bytes: discovered.iter().map(Name::size_bytes).sum(),
             skipped: skipped.len() as u64,
@@ -116,21 +122,23 @@ impl Account {
     /// # Errors
     /// `Transient` from storage.
     pub(crate) async fn write_ledger(&self, run: &Run) -> Result<(), Failure> {
-        futures::stream::iter(self.delivered_files.clone())
-            .map(|(file, members)| async move {
-                let key = keys::ledger_file(run.keys().partner(), file.name.id());
-                let row = LedgerFile {
-                    file,
-                    run: run.keys().run().to_owned(),
-                    members,
-                    delivered_at: Timestamp::now(),
-                };
-                drop(run.store().put(&key, &row, Condition::Any).await?);
-                Ok::<_, Failure>(())
-            })
-            .buffer_unordered(16)
-            .try_collect::<Vec<()>>()
-            .await?;
+        for batch in self.delivered_files.chunks(BATCH) {
+            let writes: Vec<_> = batch
+                .iter()
+                .map(|(file, members)| async move {
+                    let key = keys::ledger_file(run.keys().partner(), file.name.id());
+                    let row = LedgerFile {
+                        file: file.clone(),
+                        run: run.keys().run().to_owned(),
+                        members: *members,
+                        delivered_at: Timestamp::now(),
+                    };
+                    drop(run.store().put(&key, &row, Condition::Any).await?);
+                    Ok::<_, Failure>(())
+                })
+                .collect();
+            futures::stream::iter(writes).buffer_unordered(16).try_collect::<Vec<()>>().await?;
+        }
         Ok(())
     }
 }
@@ -141,21 +149,35 @@ impl Account {
 /// # Errors
 /// `Transient` from storage.
 pub(crate) async fn delete_delivered_data(run: &Run, summary: &Summary) -> Result<(), Failure> {
-    let failed_files: BTreeSet<&str> =
-        summary.failed.iter().map(|failed| failed.file.name.id()).collect();
-    let mut files: BTreeMap<&str, bool> = BTreeMap::new();
-    let mut keys: Vec<String> = Vec::new();
-    for receipt in &summary.receipts {
-        let id = receipt.name.id();
-        keys.extend([run.keys().plain(id), run.keys().sealed(id)]);
-        let file = receipt.file.name.id();
-        files.insert(file, failed_files.contains(file));
+    let data = run.keys().data();
+    if summary.failed.is_empty() && summary.unaccounted.is_empty() {
+        run.store().delete_prefix(&data).await?;
+        return Ok(());
     }
-    keys.extend(files.iter().filter(|(_, failed)| !**failed).map(|(id, _)| run.keys().raw(id)));
-    futures::stream::iter(keys)
-        .map(|key| async move { run.store().delete(&key).await.map_err(Failure::from) })
-        .buffer_unordered(16)
-        .try_collect::<Vec<()>>()
-        .await?;
+    let failed_files: HashSet<&str> =
+        summary.failed.iter().map(|failed| failed.file.name.id()).collect();
+    let mut done: HashSet<&str> = HashSet::new();
+    for receipt in &summary.receipts {
+        done.insert(receipt.name.id());
+        let file = receipt.file.name.id();
+        if !failed_files.contains(file) {
+            done.insert(file);
+        }
+    }
+    let mut pages = run.store().pages(&data);
+    while let Some(page) = pages.next().await? {
+        let deletes: Vec<_> = page
+            .iter()
+            .filter(|entry| content_id(&entry.key).is_some_and(|id| done.contains(id)))
+            .map(|entry| run.store().delete(&entry.key))
+            .collect();
+        futures::stream::iter(deletes).buffer_unordered(16).try_collect::<Vec<()>>().await?;
+    }
     Ok(())
+}
+
+/// The id of the file or member whose content lies under a key: `raw/<id>`, `sealed/<id>-<attempt>`.
+fn content_id(key: &str) -> Option<&str> {
+    let last = key.rsplit('/').next()?;
+    Some(last.split_once('-').map_or(last, |(id, _)| id))
 }

@@ -77,7 +77,8 @@ impl Stage for Finish {
     const NAME: &'static str = "finish";
 
     async fn handle(&self, input: FinishInput, _: Deadline) -> Result<FinishOutput, Failure> {
-        let Some(partner) = input.state.partner.clone().filter(|name| is_partner_name(name)) else {
+        let partner = input.state.partner.as_str().filter(|name| is_partner_name(name));
+        let Some(partner) = partner.map(str::to_owned) else {
             return Ok(FinishOutput {
                 verdict: Verdict::Misconfigured,
                 delivered: 0,
@@ -125,6 +126,7 @@ fn totals(discovery: Option<&Discovery>, account: &Account) -> Totals {
         skipped: account.skipped,
         members: account.members,
         delivered: account.receipts.len() as u64,
+        delivered_before: account.receipts.iter().filter(|r| r.run != account.run).count() as u64,
         delivered_bytes: account.receipts.iter().map(|receipt| receipt.bytes).sum(),
         records: account.receipts.iter().filter_map(|receipt| receipt.records).sum(),
         failed: account.failed.len() as u64,

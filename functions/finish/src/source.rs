@@ -36,7 +36,8 @@ async fn tidy(
     }
     let session = sftp::connect_source(&source, secrets).await?;
     let mut warnings = Vec::new();
-    for (file, _) in files {
+    // A file without members has no receipt, so its source is left alone.
+    for (file, _) in files.iter().filter(|(_, members)| *members > 0) {
         if let Err(failure) = tidy_one(&session, &source, file).await {
             warnings.push(format!("{} was left in place: {}", file.path, failure.message));
         }
@@ -54,6 +55,13 @@ async fn tidy_one(session: &Session, source: &Source, file: &FileRef) -> Result<
             "finish.source_changed",
             "it changed after it was delivered, so the next run takes it.",
         ));
+    }
+    if let Some(suffix) = &source.done_file {
+        // The marker goes first: it must not vouch for the next file of that name.
+        let marker = format!("{path}{suffix}");
+        if session.stat(&marker).await?.is_some() {
+            session.remove(&marker).await?;
+        }
     }
     match (source.after_delivery, &source.move_to) {
         (AfterDelivery::Delete, _) => session.remove(&path).await?,

@@ -12,6 +12,7 @@ use domain::items::{Counted, LedgerRow, MemberItem};
 use domain::keys::{self, Inbox};
 use domain::profile::Records;
 use domain::{Deadline, Failure, Stage};
+use records::Model;
 use storage::Store;
 use storage::runs::{Run, Work, work_through};
 
@@ -68,7 +69,7 @@ async fn inspect(run: &Run, rules: &Records, name: &Name) -> Result<(), Failure>
             return run.write(Inbox::Delivered, name, &receipt).await;
         }
     }
-    if item.bytes > rules.large_above_bytes {
+    if item.bytes > rules.large_above_bytes && Model::of(rules)?.is_splittable() {
         return run.write(Inbox::Large, name, &item).await;
     }
     let records = count::count(run.store(), rules, &item).await?;

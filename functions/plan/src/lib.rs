@@ -21,6 +21,9 @@ pub const PARCEL_ITEMS: usize = 64;
 /// A parcel takes no further item once it holds this many bytes.
 pub const PARCEL_BYTES: u64 = 32 << 20;
 
+/// Parcels that are written in one go.
+const BATCH: usize = 256;
+
 /// The stage.
 pub struct Plan {
     store: Store,
@@ -45,8 +48,11 @@ impl Stage for Plan {
         let names = work_left(&run, input.phase).await?;
         let items = names.len() as u64;
         let parcels = parcels(names);
-        let list = write_parcels(&run, input.phase, &parcels).await?;
-        let key = run.keys().wave(input.phase);
+        // A planning whose answer was lost may still be writing when the next one is at work.
+        let plan = uuid::Uuid::new_v4().simple().to_string();
+        let plan = plan.get(..8).unwrap_or(&plan);
+        let list = write_parcels(&run, input.phase, plan, &parcels).await?;
+        let key = run.keys().wave(input.phase, plan);
         drop(self.store.put(&key, &list, Condition::Any).await?);
         Ok(PlanOutput {
             parcels: list.len() as u64,
@@ -111,15 +117,25 @@ fn parcels(names: Vec<Name>) -> Vec<Parcel> {
 async fn write_parcels(
     run: &Run,
     phase: Phase,
+    plan: &str,
     parcels: &[Parcel],
 ) -> Result<Vec<ParcelRef>, Failure> {
-    let writes = parcels.iter().enumerate().map(|(index, parcel)| async move {
-        let id = format!("{index:06}");
-        let key = run.keys().parcel(phase, &id);
-        drop(run.store().put(&key, parcel, Condition::Any).await?);
-        Ok(ParcelRef { parcel: id })
-    });
-    futures::stream::iter(writes.collect::<Vec<_>>()).buffered(16).try_collect().await
+    let mut list = Vec::with_capacity(parcels.len());
+    for batch in parcels.chunks(BATCH) {
+        let writes = batch.iter().enumerate().map(|(index, parcel)| {
+            let id = format!("{plan}-{:06}", list.len() + index);
+            async move {
+                let key = run.keys().parcel(phase, &id);
+                drop(run.store().put(&key, parcel, Condition::Any).await?);
+                Ok::<_, Failure>(ParcelRef { parcel: id })
+            }
+        });
+        let writes: Vec<_> = writes.collect();
+        let written: Vec<ParcelRef> =
+            futures::stream::iter(writes).buffered(16).try_collect().await?;
+        list.extend(written);
+    }
+    Ok(list)
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
-//! Quarantine: gives up on what is left of a parcel, item by item, with the reason.
+//! Quarantine: gives up on what a stage could not do of a parcel, item by item, with the reason.
 //!
-//! Runs inside a Map when a stage's retries are spent, so one bad parcel never stops its
-//! neighbours. What was done before the failure stays done.
+//! Runs inside a Map when a stage's retries are spent. What the stage did before it failed stays
+//! done and goes on to the next stage, so one bad item never stops its neighbours.
 
 use async_trait::async_trait;
 use domain::events::{QuarantineInput, QuarantineOutput};
 use domain::ids::Name;
+use domain::items::MemberItem;
 use domain::keys::{Inbox, Phase};
 use domain::{Deadline, ErrorClass, Failure, Stage};
 use storage::Store;
@@ -37,46 +38,35 @@ impl Stage for Quarantine {
     ) -> Result<QuarantineOutput, Failure> {
         let run = Run::new(&self.store, &input.partner, &input.run);
         let failure = input.error.failure();
-        let (names, done): (Vec<Name>, &[Inbox]) = match &input.parcel {
-            Some(parcel) => (run.parcel(input.phase, parcel).await?.names, input.phase.outputs()),
-            None => (run.names(Inbox::Large).await?, &[Inbox::Counted]),
+        let names: Vec<Name> = match &input.parcel {
+            Some(parcel) => run.parcel(input.phase, parcel).await?.names,
+            None => run.names(Inbox::Large).await?,
         };
         let mut quarantined = 0;
         for name in names {
-            if run.has_any(done, &name).await? || run.has_any(&[Inbox::Failed], &name).await? {
+            if run.has_any(&[Inbox::Failed], &name).await? || is_done(&run, &input, &name).await? {
                 continue;
             }
-            let stage = stage_reached(&run, &input, &name).await?;
-            run.fail(input.phase, &name, stage, failure.clone()).await?;
+            run.fail(input.phase, &name, &input.stage, failure.clone()).await?;
             quarantined += 1;
         }
         if failure.class == ErrorClass::Misconfigured {
-            run.halt(input.phase.word(), &failure).await?;
+            run.halt(&input.stage, &failure).await?;
         }
         Ok(QuarantineOutput { quarantined })
     }
 }
 
-/// The stage that the item was in, told from what it left behind.
-async fn stage_reached(
-    run: &Run,
-    input: &QuarantineInput,
-    name: &Name,
-) -> Result<&'static str, Failure> {
-    let behind = |inbox| async move { run.has_any(&[inbox], name).await };
-    Ok(match input.phase {
-        Phase::Fetch if behind(Inbox::Downloaded).await? => "unpack",
-        Phase::Fetch => "download",
-        Phase::Inspect if input.parcel.is_none() => "count-large",
-        Phase::Inspect => "inspect",
-        Phase::Seal if reported(run, name).await? => "encrypt",
-        Phase::Seal => "report",
-        Phase::Deliver => "upload",
-    })
-}
-
-/// Whether the third party answered; an intent alone means that report was not done.
-async fn reported(run: &Run, name: &Name) -> Result<bool, Failure> {
-    let item: Option<domain::items::MemberItem> = run.read(Inbox::Reported, name).await?;
-    Ok(item.and_then(|item| item.report).is_some_and(|report| report.answer.is_some()))
+/// Whether the stage that gave up had done the item before.
+async fn is_done(run: &Run, input: &QuarantineInput, name: &Name) -> Result<bool, Failure> {
+    match input.stage.as_str() {
+        "download" => run.has_any(&[Inbox::Downloaded, Inbox::Skipped], name).await,
+        "count-large" => run.has_any(&[Inbox::Counted], name).await,
+        // An intent alone means that the API's answer is not known.
+        "report" => {
+            let item: Option<MemberItem> = run.read(Inbox::Reported, name).await?;
+            Ok(item.and_then(|item| item.report).is_some_and(|report| report.answer.is_some()))
+        }
+        _ => run.has_any(Phase::outputs(input.phase), name).await,
+    }
 }

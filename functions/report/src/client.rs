@@ -18,6 +18,16 @@ const ANSWER_BYTES: usize = 2048;
 /// A `Retry-After` up to this long is waited for here; a longer one is left to the state machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What a request says beside its body.
+pub(crate) struct About<'a> {
+    /// The idempotency key.
+    pub(crate) key: &'a str,
+    /// The run's id.
+    pub(crate) run: &'a str,
+    /// What people call the member.
+    pub(crate) label: &'a str,
+}
+
 /// Talks to one partner's API.
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -52,30 +62,26 @@ impl Client {
     /// # Errors
     /// `Misconfigured` for 401, 403 and redirects, `Throttled` for 429, `Rejected` for any other
     /// 4xx with the API's own words, `Transient` for everything that may pass.
-    pub(crate) async fn post(
-        &self,
-        body: &Value,
-        idempotency_key: &str,
-        label: &str,
-    ) -> Result<Answer, Failure> {
-        let mut response = self.send(body, idempotency_key).await?;
+    pub(crate) async fn post(&self, body: &Value, about: &About<'_>) -> Result<Answer, Failure> {
+        let mut response = self.send(body, about).await?;
         if let Some(wait) = retry_after(&response).filter(|wait| *wait <= PATIENCE) {
             tokio::time::sleep(wait).await;
-            response = self.send(body, idempotency_key).await?;
+            response = self.send(body, about).await?;
         }
         let status = response.status();
         let text = beginning(response).await;
-        self.judge(status, &text, label)?;
+        self.judge(status, &text, about.label)?;
         Ok(Answer { status: status.as_u16(), body: text, at: Timestamp::now() })
     }
 
-    async fn send(&self, body: &Value, idempotency_key: &str) -> Result<Response, Failure> {
+    async fn send(&self, body: &Value, about: &About<'_>) -> Result<Response, Failure> {
         let bytes = body.to_string().into_bytes();
         let request = self
             .http
             .post(&self.url)
             .header("content-type", "application/json")
-            .header("idempotency-key", idempotency_key);
+            .header("idempotency-key", about.key)
+            .header("drayage-run", about.run);
         let request = self.auth.apply(&self.http, request, &bytes).await?;
         request.body(bytes).send().await.map_err(|error| self.unreachable(&error))
     }
@@ -105,10 +111,13 @@ impl Client {
                 "report.throttled",
                 format!("The report API at {url} asks for fewer requests ({status})."),
             ),
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => Failure::transient(
-                "report.busy",
-                format!("The report API at {url} answered {status}{said}."),
-            ),
+            // 409: an earlier attempt with this key is still being worked on.
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::CONFLICT => {
+                Failure::transient(
+                    "report.busy",
+                    format!("The report API at {url} answered {status}{said}."),
+                )
+            }
             _ if status.is_redirection() => Failure::misconfigured(
                 "report.redirect",
                 format!(

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use storage::Store;
 use storage::runs::{Run, Work, work_through};
 
-use client::Client;
+use client::{About, Client};
 
 /// Reports of one parcel that are under way at once.
 const REPORTS_AT_ONCE: usize = 8;
@@ -86,7 +86,9 @@ async fn report(run: &Run, client: &Client, name: &Name) -> Result<(), Failure> 
     item.report = Some(reported.clone());
     run.write(Inbox::Reported, name, &item).await?;
     let body = body(run, &item, &reported.idempotency_key);
-    let answer = client.post(&body, &reported.idempotency_key, &item.label()).await?;
+    let about =
+        About { key: &reported.idempotency_key, run: run.keys().run(), label: &item.label() };
+    let answer = client.post(&body, &about).await?;
     reported.answer = Some(answer);
     item.report = Some(reported);
     run.write(Inbox::Reported, name, &item).await
@@ -100,11 +102,11 @@ fn idempotency_key(run: &Run, item: &MemberItem) -> String {
     }
 }
 
+/// The same for every attempt of every run: an API may refuse one key with two bodies.
 fn body(run: &Run, item: &MemberItem, idempotency_key: &str) -> Value {
     json!({
         "id": idempotency_key,
         "partner": run.keys().partner(),
-        "run": run.keys().run(),
         "file": item.file.path,
         "file_bytes": item.file.size_bytes,
         "member": item.path,

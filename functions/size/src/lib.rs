@@ -1,10 +1,11 @@
 //! Size: the Spark job for one partner's large members.
 //!
 //! The answer holds spark-submit's parameters, so the state machine needs no arithmetic. A profile
-//! that asks for a worker that EMR Serverless does not offer is refused with what it offers.
+//! cannot ask for a worker that EMR Serverless does not offer: that is a problem of the profile.
 
 use async_trait::async_trait;
 use domain::events::{SizeInput, SizeOutput};
+use domain::ids::text_id;
 use domain::keys::Inbox;
 use domain::profile::Spark;
 use domain::{Deadline, Failure, Stage};
@@ -39,7 +40,6 @@ impl Stage for Size {
         let names = run.names(Inbox::Large).await?;
         let bytes = names.iter().map(domain::ids::Name::size_bytes).sum();
         let profile = run.profile().await?;
-        check_worker(&profile.spark)?;
         let spark = for_work(&profile.spark, bytes);
         let prefix = self.job_prefix.trim_end_matches('/');
         Ok(SizeOutput {
@@ -57,45 +57,10 @@ impl Stage for Size {
                 (spark.executors * spark.cores).to_string(),
             ],
             spark_submit_parameters: parameters(&spark, prefix),
-            client_token: input.run,
+            // An execution's name may be longer than a token may be.
+            client_token: text_id("spark", &input.run),
         })
     }
-}
-
-/// Workers that EMR Serverless offers: cores, least and most memory in GB, step in GB.
-const WORKERS: [(u32, u32, u32, u32); 5] =
-    [(1, 2, 8, 1), (2, 4, 16, 1), (4, 8, 30, 1), (8, 16, 60, 4), (16, 32, 120, 8)];
-
-/// Refuses a worker size that EMR Serverless does not have.
-///
-/// # Errors
-/// `Misconfigured` with the sizes that it has.
-pub fn check_worker(spark: &Spark) -> Result<(), Failure> {
-    let offered = WORKERS.iter().any(|(cores, least, most, step)| {
-        spark.cores == *cores
-            && (*least..=*most).contains(&spark.memory_gb)
-            && (spark.memory_gb - least).is_multiple_of(*step)
-    });
-    if offered && spark.executors > 0 {
-        return Ok(());
-    }
-    let table: Vec<String> = WORKERS
-        .iter()
-        .map(|(cores, least, most, step)| {
-            format!("{cores} cores with {least} to {most} GB in steps of {step}")
-        })
-        .collect();
-    Err(Failure::misconfigured(
-        "size.worker",
-        format!(
-            "The profile's spark asks for {} executors of {} cores and {} GB; at least one executor \
-             is needed and EMR Serverless offers {}.",
-            spark.executors,
-            spark.cores,
-            spark.memory_gb,
-            table.join(", ")
-        ),
-    ))
 }
 
 /// As many executors as the work can keep busy, at most what the profile says.
@@ -128,15 +93,6 @@ fn parameters(spark: &Spark, prefix: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_default_worker_is_offered_and_odd_ones_are_refused_with_the_table() {
-        assert_eq!(check_worker(&Spark::default()), Ok(()));
-        for (executors, cores, memory_gb) in [(4, 3, 8), (4, 2, 17), (4, 8, 18), (0, 2, 8)] {
-            let failure = check_worker(&Spark { executors, cores, memory_gb }).expect_err("odd");
-            assert!(failure.message.contains("2 cores with 4 to 16 GB"), "{failure}");
-        }
-    }
 
     #[test]
     fn small_work_asks_for_less_and_large_work_for_the_profile() {

@@ -58,19 +58,20 @@ impl Held {
         &self.row.earlier
     }
 
-    /// The claim and the partner's lease are still ours: asked right before the rename, because a
-    /// paused process may wake up after its lease was taken over.
+    /// Says in the ledger that the rename begins, if the claim and the partner's lease are still
+    /// ours: a paused process may wake up after its lease was taken over.
     ///
     /// # Errors
     /// `Transient` when either is not.
-    pub(crate) async fn confirm(&self, run: &Run, name: &Name) -> Result<(), Failure> {
-        let now = run.store().get::<LedgerRow>(&self.key).await?;
-        if now.is_none_or(|now| now.value.claim.nonce != self.row.claim.nonce) {
-            return Err(lost(name, "another invocation claimed it meanwhile"));
-        }
+    pub(crate) async fn confirm(&mut self, run: &Run, receipt: &Receipt) -> Result<(), Failure> {
         if !holds_lease(run.store(), run.keys().partner(), run.keys().run()).await? {
-            return Err(lost(name, "the partner's lease is no longer this run's"));
+            return Err(lost(&receipt.name, "the partner's lease is no longer this run's"));
         }
+        self.row.claim.renaming = true;
+        self.row.claim.receipt = receipt.clone();
+        let unchanged = Condition::Unchanged(self.etag.clone());
+        let put = run.store().put(&self.key, &self.row, unchanged).await?;
+        self.etag = written(put, &receipt.name)?;
         Ok(())
     }
 
@@ -78,7 +79,11 @@ impl Held {
     ///
     /// # Errors
     /// `Transient` when another invocation wrote the row first.
-    pub(crate) async fn close(mut self, run: &Run, receipt: &Receipt) -> Result<(), Failure> {
+    pub(crate) async fn close(
+        mut self: Box<Self>,
+        run: &Run,
+        receipt: &Receipt,
+    ) -> Result<(), Failure> {
         self.row.delivered = Some(receipt.clone());
         let put = run.store().put(&self.key, &self.row, Condition::Unchanged(self.etag)).await?;
         written(put, &receipt.name)?;

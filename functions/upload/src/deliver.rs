@@ -7,11 +7,12 @@ use domain::profile::{Rename, Target, Verify};
 use domain::{ErrorClass, Failure};
 use jiff::Timestamp;
 use sftp::{RenamePolicy, Session, WriteMode};
-use storage::Range;
-use storage::runs::Run;
+use sha2::{Digest, Sha256};
+use storage::runs::{Run, holds_lease};
+use storage::{Condition, Range};
 
 use crate::claim::{Claimed, claim};
-use crate::names::{final_name, temporary_name};
+use crate::names::{NAME_BYTES, final_name, temporary_name};
 
 /// Delivers one member, or finds that it was delivered.
 pub(crate) async fn deliver(
@@ -27,25 +28,40 @@ pub(crate) async fn deliver(
             format!("{} was never sealed and is not sent.", item.label()),
         ));
     };
-    let place = Place::new(target, &item, &sealed, run.keys().run());
-    let mut receipt = draft(run, &item, &sealed, &place.final_path);
+    let final_path = final_path(target, &item, &sealed)?;
+    let mut receipt = draft(run, &item, &sealed, &final_path);
     let mine = Claim {
         run: run.keys().run().to_owned(),
-        nonce: uuid::Uuid::new_v4().to_string(),
+        nonce: uuid::Uuid::new_v4().simple().to_string(),
         at: receipt.claimed_at,
+        renaming: false,
         receipt: receipt.clone(),
     };
-    let held = match claim(run, name, mine).await? {
+    let temporary_path = temporary_path(target, &mine);
+    if !holds_lease(run.store(), run.keys().partner(), run.keys().run()).await? {
+        return Err(lease_lost(run));
+    }
+    let mut held = match claim(run, name, mine).await? {
         Claimed::Delivered(receipt) => return run.write(Inbox::Delivered, name, &*receipt).await,
         Claimed::Ours(held) => held,
     };
     match adopted(session, target, held.earlier()).await? {
-        Some(found) => receipt = found,
+        Some(found) => receipt = Receipt { run: run.keys().run().to_owned(), ..found },
         None => {
-            let resend = receipt.resend.is_some();
-            free_or_refuse(session, target, &place.final_path, resend).await?;
-            receipt.verified =
-                put(run, target, session, &sealed, &place, || held.confirm(run, name)).await?;
+            reserve_name(run, &item, &final_path).await?;
+            sweep(session, target, held.earlier()).await;
+            free_or_refuse(session, target, &receipt, held.earlier()).await?;
+            if target.rename == Rename::Direct {
+                held.confirm(run, &receipt).await?;
+            }
+            write(run, session, &sealed, &temporary_path).await?;
+            let expected = Expected { bytes: sealed.bytes, sha256: &sealed.sha256 };
+            receipt.verified = verify_written(session, target, &temporary_path, &expected).await?;
+            if target.rename != Rename::Direct {
+                held.confirm(run, &receipt).await?;
+                free_or_refuse(session, target, &receipt, &[]).await?;
+                rename(session, target, &temporary_path, &receipt).await?;
+            }
         }
     }
     receipt.delivered_at = Timestamp::now();
@@ -53,22 +69,73 @@ pub(crate) async fn deliver(
     run.write(Inbox::Delivered, name, &receipt).await
 }
 
-/// Where a member lies at the target, while and after it is written.
-struct Place {
-    temporary_path: String,
-    final_path: String,
+fn lease_lost(run: &Run) -> Failure {
+    Failure::transient(
+        "upload.lease_lost",
+        format!(
+            "Nothing was sent: the lease of partner {} is no longer this run's.",
+            run.keys().partner()
+        ),
+    )
 }
 
-impl Place {
-    fn new(target: &Target, item: &MemberItem, sealed: &Sealed, run: &str) -> Self {
-        let name = final_name(target, item, sealed);
-        let directory = target.directory.trim_end_matches('/');
-        let temporary_path = if target.rename == Rename::Direct {
-            format!("{directory}/{name}")
-        } else {
-            format!("{directory}/{}", temporary_name(target, &name, run))
-        };
-        Self { temporary_path, final_path: format!("{directory}/{name}") }
+/// In one run a name at the target belongs to one member: two that would have the same never
+/// overwrite each other.
+async fn reserve_name(run: &Run, item: &MemberItem, path: &str) -> Result<(), Failure> {
+    let key = run.keys().target_name(path);
+    let label = item.label();
+    if run.store().put(&key, &label, Condition::Absent).await?.is_written() {
+        return Ok(());
+    }
+    let holder = run.store().get::<String>(&key).await?.map(|found| found.value);
+    if holder.as_ref() == Some(&label) {
+        return Ok(());
+    }
+    Err(Failure::rejected(
+        "upload.name_taken",
+        format!(
+            "{label} and {} would both be delivered as {path}; set target.name so that names \
+             differ, or ask the partner to rename one.",
+            holder.unwrap_or_default()
+        ),
+    ))
+}
+
+fn final_path(target: &Target, item: &MemberItem, sealed: &Sealed) -> Result<String, Failure> {
+    let name = final_name(target, item, sealed);
+    if name.len() > NAME_BYTES {
+        return Err(Failure::rejected(
+            "upload.name_too_long",
+            format!(
+                "{} would be delivered under a name of {} bytes and {NAME_BYTES} are possible; \
+                 shorten target.name.",
+                item.label(),
+                name.len()
+            ),
+        ));
+    }
+    Ok(format!("{}/{name}", target.directory.trim_end_matches('/')))
+}
+
+/// Where a claim's bytes lie until they are verified.
+fn temporary_path(target: &Target, claim: &Claim) -> String {
+    let path = &claim.receipt.remote_path;
+    if target.rename == Rename::Direct {
+        return path.clone();
+    }
+    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let name = temporary_name(&target.temporary_suffix, name, &claim.run, &claim.nonce);
+    format!("{directory}/{name}")
+}
+
+/// Removes what earlier attempts left under their temporary names.
+async fn sweep(session: &Session, target: &Target, earlier: &[Claim]) {
+    for claim in earlier {
+        let path = temporary_path(target, claim);
+        if path != claim.receipt.remote_path {
+            // Mostly there is nothing; what cannot be removed does no harm.
+            drop(session.remove(&path).await);
+        }
     }
 }
 
@@ -95,23 +162,38 @@ fn draft(run: &Run, item: &MemberItem, sealed: &Sealed, remote_path: &str) -> Re
     }
 }
 
-/// The receipt of an earlier attempt whose bytes are already at the target under the final name.
+/// The receipt of an earlier attempt that came to its end without being heard.
+///
+/// Either the final name holds exactly the claimed bytes; or, where the server lets nobody read, the
+/// claim had come to its rename, the temporary name is gone and the size is right; or both names are
+/// gone after the rename had begun, because the partner took the file on arrival.
 async fn adopted(
     session: &Session,
     target: &Target,
     earlier: &[Claim],
 ) -> Result<Option<Receipt>, Failure> {
-    for receipt in earlier.iter().rev().map(|claim| &claim.receipt) {
-        let Some(found) = session.stat(&receipt.remote_path).await? else { continue };
+    for claim in earlier.iter().rev() {
+        let receipt = &claim.receipt;
+        let adopt = |verified| Some(Receipt { verified, adopted: true, ..receipt.clone() });
+        let renamed = claim.renaming
+            && session
+                .stat(&temporary_path(target, claim))
+                .await?
+                .is_none_or(|_| target.rename == Rename::Direct);
+        let Some(found) = session.stat(&receipt.remote_path).await? else {
+            if renamed {
+                return Ok(adopt(receipt.verified));
+            }
+            continue;
+        };
         if found.size != receipt.sealed_bytes {
             continue;
         }
-        // Equal size alone does not prove equal bytes: adopting asks for the hash where it can.
-        match verify(session, target.verify, &receipt.remote_path, receipt).await {
-            Ok(verified) => {
-                return Ok(Some(Receipt { verified, adopted: true, ..receipt.clone() }));
-            }
-            Err(failure) if failure.class == ErrorClass::Transient && is_mismatch(&failure) => {}
+        let expected = Expected { bytes: receipt.sealed_bytes, sha256: &receipt.sealed_sha256 };
+        match verify_path(session, target.verify, &receipt.remote_path, &expected).await {
+            Ok(Verified::Size) if !renamed => {}
+            Ok(verified) => return Ok(adopt(verified)),
+            Err(failure) if failure.code == MISMATCH => {}
             Err(failure) => return Err(failure),
         }
     }
@@ -122,10 +204,14 @@ async fn adopted(
 async fn free_or_refuse(
     session: &Session,
     target: &Target,
-    path: &str,
-    resend: bool,
+    receipt: &Receipt,
+    earlier: &[Claim],
 ) -> Result<(), Failure> {
-    let replaces = resend || target.rename == Rename::Replace;
+    let path = &receipt.remote_path;
+    // Without temporary names, half a file under this name is what an attempt of ours left.
+    let half = target.rename == Rename::Direct
+        && earlier.iter().any(|claim| claim.receipt.remote_path == *path);
+    let replaces = half || receipt.resend.is_some() || target.rename == Rename::Replace;
     if replaces || session.stat(path).await?.is_none() {
         return Ok(());
     }
@@ -139,40 +225,80 @@ async fn free_or_refuse(
     ))
 }
 
-/// Writes, verifies, confirms and renames; returns how far it was proven.
-async fn put<C: Future<Output = Result<(), Failure>>>(
-    run: &Run,
-    target: &Target,
-    session: &Session,
-    sealed: &Sealed,
-    place: &Place,
-    confirm: impl FnOnce() -> C,
-) -> Result<Verified, Failure> {
+async fn write(run: &Run, session: &Session, sealed: &Sealed, path: &str) -> Result<(), Failure> {
     let mut reader = run.store().reader(&sealed.key, Range::ALL).await?;
-    let mut writer = session.writer(&place.temporary_path, WriteMode::Truncate).await?;
+    let mut writer = session.writer(path, WriteMode::Truncate).await?;
+    let mut hash = Sha256::new();
     while let Some(chunk) = reader.next().await? {
+        hash.update(&chunk);
         writer.write(chunk).await?;
     }
     writer.finish().await?;
-    let expected = Expected { bytes: sealed.bytes, sha256: &sealed.sha256 };
-    let verified = verify_path(session, target.verify, &place.temporary_path, &expected).await?;
-    confirm().await?;
-    if place.temporary_path != place.final_path {
-        let policy = policy(target, session);
-        session.rename(&place.temporary_path, &place.final_path, policy).await?;
+    if hex::encode(hash.finalize()) == sealed.sha256 {
+        return Ok(());
     }
-    match session.stat(&place.final_path).await? {
-        Some(found) if found.size != sealed.bytes => {
-            Err(mismatch(&place.final_path, "it has another size after the rename"))
+    Err(Failure::transient(
+        "upload.ciphertext_changed",
+        format!("{} is not the ciphertext that was proven; it was not delivered.", sealed.key),
+    ))
+}
+
+/// Verifies what was just written. A server that takes a file away the moment it is closed leaves
+/// nothing to verify where no temporary name is used.
+async fn verify_written(
+    session: &Session,
+    target: &Target,
+    path: &str,
+    expected: &Expected<'_>,
+) -> Result<Verified, Failure> {
+    if target.rename == Rename::Direct && session.stat(path).await?.is_none() {
+        return Ok(Verified::Size);
+    }
+    verify_path(session, target.verify, path, expected).await
+}
+
+/// Gives the verified file its name. When the server's answer is lost or odd, what it holds now
+/// decides.
+async fn rename(
+    session: &Session,
+    target: &Target,
+    temporary_path: &str,
+    receipt: &Receipt,
+) -> Result<(), Failure> {
+    let path = &receipt.remote_path;
+    if temporary_path != path {
+        let policy = policy(target, session, receipt.resend.is_some());
+        if let Err(error) = session.rename(temporary_path, path, policy).await {
+            let failure = Failure::from(error);
+            let moved = session.stat(temporary_path).await?.is_none();
+            let there = session.stat(path).await?.is_some_and(|f| f.size == receipt.sealed_bytes);
+            if !(moved && there) {
+                return Err(lost_source(failure));
+            }
+        }
+    }
+    match session.stat(path).await? {
+        Some(found) if found.size != receipt.sealed_bytes => {
+            Err(mismatch(path, "it has another size after the rename"))
         }
         // A server may take the file away the moment it has its name.
-        Some(_) | None => Ok(verified),
+        Some(_) | None => Ok(()),
     }
 }
 
-fn policy(target: &Target, session: &Session) -> RenamePolicy {
+/// A temporary file that vanished is no change of the partner's source: it is sent again.
+fn lost_source(failure: Failure) -> Failure {
+    if failure.class == ErrorClass::SourceChanged {
+        return Failure { class: ErrorClass::Transient, ..failure };
+    }
+    failure
+}
+
+fn policy(target: &Target, session: &Session, resend: bool) -> RenamePolicy {
+    let posix = session.capabilities().posix_rename;
     match target.rename {
-        Rename::Auto if session.capabilities().posix_rename => RenamePolicy::Posix,
+        Rename::Auto if posix => RenamePolicy::Posix,
+        Rename::Auto | Rename::Fresh if resend => RenamePolicy::Replace,
         Rename::Auto | Rename::Fresh => RenamePolicy::Fresh,
         Rename::Posix => RenamePolicy::Posix,
         Rename::Replace => RenamePolicy::Replace,
@@ -183,16 +309,6 @@ fn policy(target: &Target, session: &Session) -> RenamePolicy {
 struct Expected<'a> {
     bytes: u64,
     sha256: &'a str,
-}
-
-async fn verify(
-    session: &Session,
-    level: Verify,
-    path: &str,
-    receipt: &Receipt,
-) -> Result<Verified, Failure> {
-    let expected = Expected { bytes: receipt.sealed_bytes, sha256: &receipt.sealed_sha256 };
-    verify_path(session, level, path, &expected).await
 }
 
 async fn verify_path(
@@ -219,7 +335,7 @@ async fn verify_path(
         Ok(_) => Err(mismatch(path, "its SHA-256 differs")),
         // A drop box that forbids reading is proven by size, and the receipt says so.
         Err(error) => {
-            let failure = Failure::from(error);
+            let failure = lost_source(error.into());
             let forbidden = failure.code == "sftp.permission_denied";
             if level == Verify::Auto && forbidden { Ok(Verified::Size) } else { Err(failure) }
         }
@@ -233,8 +349,4 @@ fn mismatch(path: &str, how: &str) -> Failure {
         MISMATCH,
         format!("{path} on the target is not what was sent: {how}. It is sent again."),
     )
-}
-
-fn is_mismatch(failure: &Failure) -> bool {
-    failure.code == MISMATCH
 }

@@ -14,17 +14,30 @@ pub(crate) fn final_name(target: &Target, item: &MemberItem, sealed: &Sealed) ->
     let (file, member) = (stem(&item.file.path), flat(&item.path));
     // `prices.csv.gz` holds `prices.csv`: saying it twice would tell nothing.
     let name = if item.from_archive && file != member {
-        target.name.replace("{file}", &file).replace("{member}", &member)
+        // Cut at the placeholders, so that a name that looks like one is not taken for one.
+        let parts = target.name.split("{member}").map(|part| part.split("{file}"));
+        let parts = parts.map(|part| part.collect::<Vec<_>>().join(&file));
+        parts.collect::<Vec<_>>().join(&member)
     } else {
         member
     };
     format!("{name}{}", sealed.suffix)
 }
 
-/// The name while the file is still being written; tells the run, so that a dead run's leftovers
-/// can be told from a living one's.
-pub(crate) fn temporary_name(target: &Target, final_name: &str, run: &str) -> String {
-    format!("{final_name}.{run}{}", target.temporary_suffix)
+/// Longest file name, in bytes, that file systems commonly take.
+pub(crate) const NAME_BYTES: usize = 255;
+
+/// The name while the file is still being written. It tells the run, so that a dead run's leftovers
+/// can be told from a living one's, and the claim, so that an attempt that was given up and wakes
+/// again never writes into its successor's file.
+pub(crate) fn temporary_name(suffix: &str, final_name: &str, run: &str, nonce: &str) -> String {
+    let nonce = nonce.get(..8).unwrap_or(nonce);
+    let tail = format!(".{run}.{nonce}{suffix}");
+    let mut room = NAME_BYTES.saturating_sub(tail.len()).min(final_name.len());
+    while !final_name.is_char_boundary(room) {
+        room -= 1;
+    }
+    format!("{}{tail}", final_name.get(..room).unwrap_or_default())
 }
 
 fn stem(path: &str) -> String {
@@ -36,14 +49,28 @@ fn stem(path: &str) -> String {
     flat(path.get(..path.len() - cut).unwrap_or(path))
 }
 
-/// One directory holds everything, so a path becomes one name.
+/// One directory holds everything, so a path becomes one name; and a target may read a backslash as
+/// a path, or stumble over a control character.
 fn flat(path: &str) -> String {
-    path.replace('/', "_")
+    path.chars().map(|c| if c == '/' || c == '\\' || c.is_control() { '_' } else { c }).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_temporary_name_is_never_too_long_and_never_shared() {
+        let long = "ä".repeat(127);
+        let name = temporary_name(".part", &long, "run-1", "0123456789");
+        assert!(name.len() <= NAME_BYTES && name.ends_with(".run-1.01234567.part"), "{name}");
+        assert_ne!(name, temporary_name(".part", &long, "run-1", "1123456789"));
+    }
+
+    #[test]
+    fn a_name_is_one_name() {
+        assert_eq!(flat("..\\..\\x\n/y.csv"), ".._.._x__y.csv");
+    }
 
     #[test]
     fn the_stem_loses_container_suffixes_only() {

@@ -91,7 +91,8 @@ impl Progress {
         let mut watcher = Watcher {
             run: Run::new(&self.store, partner, run),
             phases: Arc::clone(&self.phases),
-            bars: Phase::ALL.map(|phase| self.bar(partner, phase)),
+            all_bars: self.bars.clone(),
+            bars: Vec::new(),
             told: None,
             plain: self.plain && !self.quiet,
             partner: partner.to_owned(),
@@ -117,22 +118,14 @@ impl Progress {
         // A terminal that is gone needs no clearing.
         drop(self.bars.clear());
     }
-
-    fn bar(&self, partner: &str, phase: Phase) -> ProgressBar {
-        let bar = self.bars.add(ProgressBar::new(0));
-        let style = "{prefix:>24} [{bar:28}] {msg:>14} {bytes:>10}/{total_bytes:<10} {eta:>6}";
-        if let Ok(style) = ProgressStyle::with_template(style) {
-            bar.set_style(style.progress_chars("=> "));
-        }
-        bar.set_prefix(format!("{partner} {}", phase.word()));
-        bar
-    }
 }
 
 struct Watcher {
     run: Run,
     phases: Arc<Phases>,
-    bars: [ProgressBar; 4],
+    all_bars: MultiProgress,
+    /// One per phase that has begun.
+    bars: Vec<ProgressBar>,
     told: Option<Phase>,
     plain: bool,
     partner: String,
@@ -157,10 +150,12 @@ impl Amount {
 impl Watcher {
     async fn look(&mut self) {
         let Some(current) = self.phases.of(self.run.keys().run()) else { return };
-        for (phase, bar) in Phase::ALL.into_iter().zip(&self.bars) {
-            if phase as u8 > current as u8 || bar.is_finished() {
-                continue;
+        let begun = Phase::ALL.into_iter().take_while(|phase| *phase as u8 <= current as u8);
+        for (index, phase) in begun.enumerate() {
+            if self.bars.len() == index {
+                self.bars.push(self.bar(phase));
             }
+            let Some(bar) = self.bars.get(index).filter(|bar| !bar.is_finished()) else { continue };
             // A look that fails is made again at the next tick.
             let Ok((done, total)) = self.amounts(phase).await else { continue };
             bar.set_length(total.bytes);
@@ -171,6 +166,20 @@ impl Watcher {
             }
         }
         self.tell(current).await;
+    }
+
+    /// A bar under those of the phases before.
+    fn bar(&self, phase: Phase) -> ProgressBar {
+        let bar = match self.bars.last() {
+            Some(last) => self.all_bars.insert_after(last, ProgressBar::new(0)),
+            None => self.all_bars.add(ProgressBar::new(0)),
+        };
+        let style = "{prefix:>24} [{bar:28}] {msg:>14} {bytes:>10}/{total_bytes:<10} {eta:>6}";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_prefix(format!("{} {}", self.partner, phase.word()));
+        bar
     }
 
     /// What a phase has done and what it has to do.

@@ -62,7 +62,8 @@ impl Ended {
         match self.summary.as_ref().map(|summary| summary.verdict) {
             Some(Verdict::Delivered | Verdict::Nothing) => Gravity::Fine,
             Some(Verdict::Misconfigured) => Gravity::Misconfigured,
-            None if self.outcome.status == Status::Succeeded => Gravity::Fine,
+            // The scheduled start is another run's; a busy partner may have files left to do.
+            None if self.not_needed() == Some(DiscoverOutcome::Duplicate) => Gravity::Fine,
             Some(Verdict::Incomplete | Verdict::Unaccounted) | None => Gravity::Incomplete,
         }
     }
@@ -90,15 +91,23 @@ pub async fn command(arguments: &RunArguments, verbose: bool) -> anyhow::Result<
     let local = Local::start(options).await?;
     let work = run_all(&local, &phases, profiles, arguments);
     let ended = tokio::select! {
-        ended = work => ended?,
+        ended = work => ended,
         _ = tokio::signal::ctrl_c() => {
             eprintln!("\ndray: stopped. Nothing is lost: the same command goes on from here.");
             return Ok(ExitCode::from(130));
         }
     };
-    for one in &ended {
-        gravity = gravity.max(one.gravity());
-        if arguments.json { view::print_json(one)? } else { view::print_run(&local, one) }
+    for one in ended {
+        match one {
+            Ok(one) => {
+                gravity = gravity.max(one.gravity());
+                if arguments.json { view::print_json(&one)? } else { view::print_run(&local, &one) }
+            }
+            Err(error) => {
+                gravity = gravity.max(Gravity::Incomplete);
+                eprintln!("dray: {error:#}");
+            }
+        }
     }
     local.stop().await;
     Ok(gravity.into())
@@ -147,14 +156,15 @@ async fn run_all(
     phases: &Arc<Phases>,
     profiles: Vec<Profile>,
     arguments: &RunArguments,
-) -> anyhow::Result<Vec<Ended>> {
+) -> Vec<anyhow::Result<Ended>> {
     let progress = Progress::new(local.store(), phases, arguments.json);
     let runs = profiles.into_iter().map(|profile| {
         let start = start(&profile.partner, arguments);
         let progress = &progress;
         async move { run_one(local, progress, &profile, start).await }
     });
-    let ended = futures::future::try_join_all(runs).await;
+    // Side by side and to the end: trouble of one partner must not cut another off.
+    let ended = futures::future::join_all(runs).await;
     progress.close();
     ended
 }

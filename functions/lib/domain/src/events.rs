@@ -190,6 +190,8 @@ pub struct QuarantineInput {
     /// Which parcel; `None` for everything in the large inbox.
     #[serde(default)]
     pub parcel: Option<String>,
+    /// The stage that gave up.
+    pub stage: String,
     /// What went wrong.
     pub error: CaughtError,
 }
@@ -241,9 +243,9 @@ pub struct FinishInput {
 /// What Finish reads of the machine's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FinishState {
-    /// Whose; absent when the execution was started without a partner.
+    /// Whose; anything at all when the execution was started by a wrong input.
     #[serde(default)]
-    pub partner: Option<String>,
+    pub partner: serde_json::Value,
     /// What ended the run early.
     #[serde(default)]
     pub error: Option<CaughtError>,
@@ -323,6 +325,8 @@ pub struct Totals {
     pub members: u64,
     /// Members delivered.
     pub delivered: u64,
+    /// Of those, delivered by an earlier run that ended before it could say so.
+    pub delivered_before: u64,
     /// Their plaintext size in bytes.
     pub delivered_bytes: u64,
     /// Their data records.

@@ -17,6 +17,12 @@ pub fn member_id(file_id: &str, member_path: &str) -> String {
     digest(&["member", file_id, member_path])
 }
 
+/// A short id of any text, where the text itself cannot be a key.
+#[must_use]
+pub fn text_id(kind: &str, text: &str) -> String {
+    digest(&[kind, text])
+}
+
 /// Hashes the parts with separators that cannot occur inside them.
 fn digest(parts: &[&str]) -> String {
     let mut hash = Sha256::new();

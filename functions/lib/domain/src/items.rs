@@ -214,6 +214,9 @@ pub struct Claim {
     pub nonce: String,
     /// When.
     pub at: Timestamp,
+    /// Set right before the rename, after the bytes were verified: from then on the file may have
+    /// its final name even if nobody heard the server say so.
+    pub renaming: bool,
     /// What the receipt would say.
     pub receipt: Receipt,
 }

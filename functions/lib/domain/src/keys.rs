@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::Name;
+use crate::ids::{Name, text_id};
 
 /// An inbox: a prefix of items that all know equally much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -172,10 +172,16 @@ impl RunKeys {
         format!("{}halt.json", self.root())
     }
 
-    /// The list of a wave's parcels, which the Map reads.
+    /// The list of a wave's parcels, which the Map reads; `plan` tells one planning from another.
     #[must_use]
-    pub fn wave(&self, phase: Phase) -> String {
-        format!("{}waves/{}.json", self.root(), phase.word())
+    pub fn wave(&self, phase: Phase, plan: &str) -> String {
+        format!("{}waves/{}-{plan}.json", self.root(), phase.word())
+    }
+
+    /// Which member has a file name at the target in this run.
+    #[must_use]
+    pub fn target_name(&self, path: &str) -> String {
+        format!("{}names/{}.json", self.root(), text_id("target", path))
     }
 
     /// One parcel of a wave.
@@ -220,10 +226,11 @@ impl RunKeys {
         format!("{}plain/{id}", self.data())
     }
 
-    /// A sealed member.
+    /// A sealed member. Every attempt to seal has a place of its own, so that one that was given up
+    /// cannot replace what a later one proved.
     #[must_use]
-    pub fn sealed(&self, id: &str) -> String {
-        format!("{}sealed/{id}", self.data())
+    pub fn sealed(&self, id: &str, attempt: &str) -> String {
+        format!("{}sealed/{id}-{attempt}", self.data())
     }
 }
 

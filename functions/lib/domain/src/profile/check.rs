@@ -7,6 +7,9 @@ use serde_json::Value;
 use super::{AfterDelivery, Profile, RecordModel, SshAuth};
 use crate::Failure;
 
+/// Two looks and the listings around them have to fit into Discover's five minutes.
+const MAX_SETTLE_SECONDS: u64 = 200;
+
 /// One thing that is wrong with a profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -95,6 +98,9 @@ impl Profile {
         self.unpack_problems(&mut found);
         self.records_problems(&mut found);
         self.report_problems(&mut found);
+        if let Err(message) = self.spark.check() {
+            found.add("spark", message);
+        }
         found.0
     }
 
@@ -118,6 +124,11 @@ impl Profile {
             source.after_delivery != AfterDelivery::Move || source.move_to.is_some(),
             "source.move_to",
             "must name a directory when after_delivery is \"move\".",
+        );
+        found.check(
+            source.settle_seconds <= MAX_SETTLE_SECONDS,
+            "source.settle_seconds",
+            "must be at most 200, for both looks happen in one invocation.",
         );
         found.check(
             source.done_file.as_deref() != Some(""),
@@ -277,6 +288,10 @@ pub fn is_partner_name(name: &str) -> bool {
 
 fn is_loopback_http(url: &str) -> bool {
     let Some(rest) = url.strip_prefix("http://") else { return false };
+    // What stands before an @ is a user name, whatever it looks like.
+    if rest.split('/').next().is_some_and(|authority| authority.contains('@')) {
+        return false;
+    }
     ["127.0.0.1", "localhost", "[::1]"].iter().any(|host| {
         rest.strip_prefix(host)
             .is_some_and(|tail| tail.is_empty() || tail.starts_with(':') || tail.starts_with('/'))
@@ -367,5 +382,6 @@ mod tests {
     fn plain_http_is_for_loopback_only() {
         assert!(is_loopback_http("http://127.0.0.1:80/x") && is_loopback_http("http://localhost"));
         assert!(!is_loopback_http("http://127.0.0.1.evil.example/"));
+        assert!(!is_loopback_http("http://localhost:80@evil.example/"));
     }
 }

@@ -5,6 +5,7 @@
 
 mod check;
 mod defaults;
+mod spark;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,7 @@
 mod lease;
 mod parcel;
 
-use domain::events::{ParcelInput, Start};
+use domain::events::ParcelInput;
 use domain::items::{Failed, FileItem, FileRef, Halt, MemberItem, Parcel};
 use domain::keys::{self, Inbox, Phase, RunKeys};
 use domain::{Failure, Profile, ids::Name};
@@ -16,6 +16,9 @@ use crate::{Condition, Store};
 
 pub use lease::{LeaseOutcome, holds_lease, release_lease, take_lease};
 pub use parcel::{Work, work_through};
+
+/// Items that are read in one go: as many as keep memory small.
+const BATCH: usize = 256;
 
 /// One run's documents.
 #[derive(Clone)]
@@ -205,11 +208,14 @@ impl Run {
         inbox: Inbox,
     ) -> Result<Vec<T>, Failure> {
         use futures::{StreamExt, TryStreamExt};
-        let names = self.names(inbox).await?;
-        let read = names.iter().map(|name| self.read::<T>(inbox, name));
-        let items: Vec<Option<T>> =
-            futures::stream::iter(read.collect::<Vec<_>>()).buffered(16).try_collect().await?;
-        Ok(items.into_iter().flatten().collect())
+        let mut items = Vec::new();
+        for batch in self.names(inbox).await?.chunks(BATCH) {
+            let reads: Vec<_> = batch.iter().map(|name| self.read::<T>(inbox, name)).collect();
+            let read: Vec<Option<T>> =
+                futures::stream::iter(reads).buffered(16).try_collect().await?;
+            items.extend(read.into_iter().flatten());
+        }
+        Ok(items)
     }
 
     /// Writes a file or member to `failed/`. The first reason is kept.
@@ -246,14 +252,6 @@ impl Run {
         let item: MemberItem = self.expect(Inbox::Members, name).await?;
         Ok((item.file, Some(item.path)))
     }
-}
-
-/// Whether a source path belongs to a start that names paths.
-#[must_use]
-pub fn is_wanted(start: &Start, path: &str) -> bool {
-    let listed = |paths: &[String]| paths.iter().any(|wanted| wanted == path);
-    start.only.as_deref().is_none_or(listed)
-        && start.resend.as_ref().is_none_or(|resend| listed(&resend.paths))
 }
 
 fn parse_profile(key: &str, text: &[u8]) -> Result<Profile, Failure> {
