@@ -1,3 +1,14 @@
 //! The one integration binary: whole runs on real parts.
 
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod demo;
+#[cfg(test)]
+mod job;
+#[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod states;

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 #[command(
     name = "dray",
     version,
-    after_help = "Examples:\n  dray demo\n      Two partners, their servers and an API on loopback: see a whole run in seconds.\n  dray run acme.json --state ./state --secrets ./secrets\n      The real job against real servers, on this machine.\n\nExit status: 0 all delivered (or nothing to do), 1 something was quarantined, 2 misconfigured."
+    after_help = "Examples:\n  dray demo\n      Two partners, their servers and an API on loopback: see a whole run in seconds.\n  dray run acme.json --state ./state --secrets ./secrets\n      The real job against real servers, on this machine.\n\nExit status: 0 all delivered (or nothing to do), 1 something was quarantined or another run of the\npartner is active, 2 misconfigured."
 )]
 pub struct Cli {
     /// Write the log to standard error instead of the state folder's dray.log.

@@ -1,0 +1,134 @@
+//! The `dray` program itself, as a person starts it.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use domain::events::Summary;
+use serde_json::Value;
+
+use crate::World;
+
+/// A start of the program, with its arguments.
+pub struct Dray(Command);
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Finished {
+    /// Exit status; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Dray {
+    /// With those arguments.
+    ///
+    /// # Panics
+    /// When the program was not built.
+    #[must_use]
+    pub fn new<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Self {
+        let mut command = Command::new(program());
+        command.args(arguments).stdin(Stdio::null()).env_remove("RUST_LOG");
+        Self(command)
+    }
+
+    /// `dray run` for the first partner of a world and its neighbours.
+    ///
+    /// # Panics
+    /// When the program was not built or a profile cannot be written.
+    #[must_use]
+    pub fn run(world: &World, neighbours: &[&crate::Partner]) -> Self {
+        let partners = std::iter::once(&world.partner).chain(neighbours.iter().copied());
+        let profiles: Vec<PathBuf> = partners.map(|one| world.profile_file(one)).collect();
+        Self::run_profiles(world, &profiles)
+    }
+
+    /// `dray run` with those profiles.
+    ///
+    /// # Panics
+    /// When the program was not built.
+    #[must_use]
+    pub fn run_profiles(world: &World, profiles: &[PathBuf]) -> Self {
+        let mut dray = Self::new(["run"]);
+        dray.0.args(profiles).arg("--state").arg(&world.state).arg("--secrets").arg(&world.secrets);
+        dray
+    }
+
+    /// With one more argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.0.arg(argument);
+        self
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn finish(mut self) -> Finished {
+        let output = self.0.output().expect("dray starts");
+        Finished {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Starts it and leaves it running; what it prints is lost.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn spawn(mut self) -> Child {
+        self.0.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("dray starts")
+    }
+}
+
+impl Finished {
+    /// Fails with everything that was printed unless it ended with that status.
+    ///
+    /// # Panics
+    /// When it did not.
+    #[expect(clippy::must_use_candidate, reason = "often the status is all that a test asks for")]
+    pub fn expect_code(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "dray printed:\n{}\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// The lines of `--json`.
+    ///
+    /// # Panics
+    /// When a line is not JSON.
+    #[must_use]
+    pub fn json(&self) -> Vec<Value> {
+        let parse = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        self.stdout.lines().map(parse).collect()
+    }
+
+    /// The one summary that `--json` printed.
+    ///
+    /// # Panics
+    /// When it printed something else.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}:\n{}\n{}", self.stdout, self.stderr))
+    }
+}
+
+/// Cargo builds the program beside the folder of the test's own binary.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("the path of this test");
+    let folder = test.parent().and_then(Path::parent).expect("target/<profile>");
+    let program = folder.join("dray");
+    assert!(
+        program.is_file(),
+        "{} is missing: run `cargo build --package dray` (with this test's profile) first",
+        program.display()
+    );
+    program
+}

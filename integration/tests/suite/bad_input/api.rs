@@ -1,0 +1,132 @@
+//! An API that says no, is busy, hangs or is not there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use domain::ErrorClass;
+use domain::events::Verdict;
+use dray::run::Gravity;
+use integration::{Api, Reply, World, mixed};
+use serde_json::{Value, json};
+
+use super::{assert_says, only_failure};
+
+fn is_about(body: &Value, file: &str) -> bool {
+    body["file"] == file
+}
+
+#[tokio::test]
+async fn what_the_api_rejects_is_quarantined_with_the_apis_own_words() {
+    let world = World::embedded();
+    let neighbours = mixed(6);
+    world.put_all(&neighbours);
+    world.put("strange.csv", b"id\n1\n");
+    world.api.answer(|told| match is_about(&told.body, "strange.csv") {
+        true => Reply::Status(422, json!({"error": "no such order book"})),
+        false => Reply::accepted(),
+    });
+    let failure = only_failure(&world, &world.run().await, "strange.csv", &neighbours);
+    let words = ["strange.csv", "422", "no such order book"];
+    assert_says(&failure, ErrorClass::Rejected, "report.rejected", &words);
+    let asked = world.api.requests();
+    assert_eq!(asked.iter().filter(|told| is_about(&told.body, "strange.csv")).count(), 1);
+}
+
+#[tokio::test]
+async fn an_api_that_fails_for_one_file_is_asked_again_and_then_left() {
+    let world = World::embedded();
+    let neighbours = mixed(6);
+    world.put_all(&neighbours);
+    world.put("unlucky.csv", b"id\n1\n");
+    world.api.answer(|told| match is_about(&told.body, "unlucky.csv") {
+        true => Reply::Status(500, json!({"error": "database is away"})),
+        false => Reply::accepted(),
+    });
+    let failure = only_failure(&world, &world.run().await, "unlucky.csv", &neighbours);
+    let words = [world.api.url.as_str(), "500", "database is away"];
+    assert_says(&failure, ErrorClass::Transient, "report.busy", &words);
+    let asked: Vec<_> = world
+        .api
+        .requests()
+        .into_iter()
+        .filter(|told| is_about(&told.body, "unlucky.csv"))
+        .collect();
+    assert_eq!(asked.len(), 6, "one attempt and five retries, as the state machine says");
+    let keys = asked.iter().map(|told| &told.headers["idempotency-key"]);
+    assert_eq!(keys.collect::<BTreeSet<_>>().len(), 1);
+    let others = world.api.requests().len() - asked.len();
+    assert_eq!(others, world.opened().len(), "neighbours are told once, whatever is retried");
+}
+
+#[tokio::test]
+async fn an_api_that_is_down_leaves_every_file_for_the_next_run() {
+    let mut world = World::embedded();
+    let samples = mixed(6);
+    world.put_all(&samples);
+    let down = Api::down();
+    let up = std::mem::replace(&mut world.profile["report"]["url"], down.url.clone().into());
+    let ended = world.run().await;
+    assert_eq!(ended.gravity(), Gravity::Incomplete);
+    let summary = ended.summary.unwrap();
+    let members: usize = samples.iter().map(|sample| sample.members.len()).sum();
+    assert_eq!((summary.totals.delivered, summary.failed.len()), (0, members));
+    for failed in &summary.failed {
+        assert_eq!(failed.stage, "report");
+        let words = [down.url.as_str(), "cannot be reached", "refused"];
+        assert_says(&failed.failure, ErrorClass::Transient, "report.unreachable", &words);
+    }
+    assert!(world.target.files().is_empty(), "nothing leaves without a report");
+    world.profile["report"]["url"] = up;
+    let summary = world.run().await.summary.unwrap();
+    assert_eq!((summary.verdict, summary.totals.delivered), (Verdict::Delivered, members as u64));
+}
+
+#[tokio::test]
+async fn an_api_that_hangs_or_asks_for_patience_once_gets_it() {
+    let mut world = World::embedded();
+    world.profile["report"]["timeout_seconds"] = 1.into();
+    world.put("slow.csv", b"id\n1\n");
+    world.put("many.csv", b"id\n1\n2\n");
+    let asked = Mutex::new(BTreeMap::<String, u32>::new());
+    world.api.answer(move |told| {
+        let mut asked = asked.lock().unwrap();
+        let times = asked.entry(told.body["file"].to_string()).or_default();
+        *times += 1;
+        match (told.body["file"].as_str(), *times) {
+            (Some("slow.csv"), 1) => Reply::Hang,
+            (Some("many.csv"), 1) => Reply::RetryAfter(429, 0),
+            _ => Reply::accepted(),
+        }
+    });
+    let ended = world.run().await;
+    assert_eq!(ended.gravity(), Gravity::Fine);
+    assert_eq!(world.opened().len(), 2);
+    assert_eq!((world.api.requests().len(), world.api.reports().len()), (4, 2));
+}
+
+#[tokio::test]
+async fn an_api_that_refuses_our_credentials_halts_the_partner() {
+    let world = World::embedded();
+    let samples = mixed(10);
+    world.put_all(&samples);
+    world.secret("acme/api-token", "an old token");
+    let ended = world.run().await;
+    assert_eq!(ended.gravity(), Gravity::Misconfigured);
+    let error = ended.summary.unwrap().error.unwrap();
+    let words = [world.api.url.as_str(), "report.auth", "401"];
+    assert_says(&error, ErrorClass::Misconfigured, "report.credentials", &words);
+    assert!(!error.message.contains("an old token"), "a secret is never told");
+    assert!(world.target.files().is_empty());
+    let mut asked: Vec<String> =
+        world.api.requests().iter().map(|told| told.body["id"].to_string()).collect();
+    let requests = asked.len();
+    asked.sort();
+    asked.dedup();
+    assert_eq!(asked.len(), requests, "no report is tried twice with refused credentials");
+
+    world.secret("acme/api-token", Api::TOKEN);
+    let ended = world.run().await;
+    assert_eq!(ended.gravity(), Gravity::Fine, "{:?}", ended.summary);
+    let members: usize = samples.iter().map(|sample| sample.members.len()).sum();
+    assert_eq!(world.opened().len(), members);
+}
