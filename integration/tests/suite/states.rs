@@ -98,6 +98,7 @@ fn same(seen: &Seen, clean: &Seen) -> Vec<String> {
         differ("reports", &seen.reports, &clean.reports),
         differ("ledger", &seen.ledger, &clean.ledger),
         differ("ledger's files", &seen.ledger_files, &clean.ledger_files),
+        differ("content left", &seen.content, &clean.content),
     ]
     .into_iter()
     .flatten()
@@ -117,6 +118,7 @@ fn delivered_once(seen: &Seen) -> Vec<String> {
         differ("ledger", &seen.ledger.values().copied().collect(), &vec![1; members]),
         differ("ledger's files", &seen.ledger_files.len(), &case::samples().len()),
         differ("leased", &seen.leased, &false),
+        differ("content left", &seen.content, &0),
     ]
     .into_iter()
     .flatten()

@@ -58,6 +58,8 @@ pub(super) struct Seen {
     pub(super) ledger: BTreeMap<String, usize>,
     /// Whole files that the ledger has.
     pub(super) ledger_files: BTreeSet<String>,
+    /// How many objects of content the run has left in the bucket.
+    pub(super) content: usize,
 }
 
 impl Seen {
@@ -135,6 +137,7 @@ impl Case {
             reports: told.iter().map(|body| body["id"].to_string()).collect(),
             ledger,
             ledger_files,
+            content: store.list(&run.keys().data()).await.expect("the run's content").len(),
         }
     }
 }

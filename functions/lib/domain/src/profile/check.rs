@@ -1,6 +1,7 @@
 //! Finds every problem of a profile at once, each with its path, so that one edit mends them all.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use serde_json::Value;
 
@@ -298,12 +299,14 @@ fn is_loopback_http(url: &str) -> bool {
     })
 }
 
+/// Built once: every stage reads a profile. `None` if our own schema were no schema; serde reports
+/// the shape then.
+static VALIDATOR: LazyLock<Option<jsonschema::Validator>> =
+    LazyLock::new(|| jsonschema::validator_for(&schema()).ok());
+
 /// Faults of shape: missing and unknown fields, wrong types.
 fn shape_problems(value: &Value) -> Vec<Problem> {
-    let Ok(validator) = jsonschema::validator_for(&schema()) else {
-        // The schema comes from our own types; serde reports the shape if it ever fails to compile.
-        return Vec::new();
-    };
+    let Some(validator) = VALIDATOR.as_ref() else { return Vec::new() };
     validator
         .iter_errors(value)
         .map(|error| {
