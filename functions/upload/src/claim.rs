@@ -7,6 +7,9 @@ use domain::{Failure, ids::Name};
 use storage::runs::{Run, holds_lease};
 use storage::{Condition, ETag, PutOutcome};
 
+/// Claims that are remembered; a member that failed this often was looked at by a person.
+const EARLIER_CLAIMS: usize = 100;
+
 /// A claim that stood in the ledger when this attempt came.
 pub(crate) struct Held {
     row: LedgerRow,
@@ -43,9 +46,10 @@ pub(crate) async fn claim(run: &Run, name: &Name, claim: Claim) -> Result<Claime
         history.push(receipt);
         earlier.clear();
     } else {
-        let sha256 = before.receipt.sealed_sha256.clone();
-        earlier.retain(|one| one.receipt.sealed_sha256 != sha256);
         earlier.push(before);
+        if earlier.len() > EARLIER_CLAIMS {
+            earlier.remove(0);
+        }
     }
     let row = LedgerRow { claim, earlier, delivered: None, history };
     let etag = written(store.put(&key, &row, Condition::Unchanged(found.etag)).await?, name)?;
@@ -56,6 +60,24 @@ impl Held {
     /// Claims before this one: the bytes of any of them may be at the target.
     pub(crate) fn earlier(&self) -> &[Claim] {
         &self.row.earlier
+    }
+
+    /// Says in the ledger that no claim before this one came to its end, before what they left is
+    /// removed: a temporary file that is gone would otherwise speak for a rename.
+    ///
+    /// # Errors
+    /// `Transient` when another invocation wrote the row first.
+    pub(crate) async fn give_up_earlier(&mut self, run: &Run, name: &Name) -> Result<(), Failure> {
+        if !self.row.earlier.iter().any(|claim| claim.renaming) {
+            return Ok(());
+        }
+        for claim in &mut self.row.earlier {
+            claim.renaming = false;
+        }
+        let unchanged = Condition::Unchanged(self.etag.clone());
+        let put = run.store().put(&self.key, &self.row, unchanged).await?;
+        self.etag = written(put, name)?;
+        Ok(())
     }
 
     /// Says in the ledger that the rename begins, if the claim and the partner's lease are still

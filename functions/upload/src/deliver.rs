@@ -49,6 +49,7 @@ pub(crate) async fn deliver(
         Some(found) => receipt = Receipt { run: run.keys().run().to_owned(), ..found },
         None => {
             reserve_name(run, &item, &final_path).await?;
+            held.give_up_earlier(run, name).await?;
             sweep(session, target, held.earlier()).await;
             free_or_refuse(session, target, &receipt, held.earlier()).await?;
             if target.rename == Rename::Direct {
@@ -58,8 +59,8 @@ pub(crate) async fn deliver(
             let expected = Expected { bytes: sealed.bytes, sha256: &sealed.sha256 };
             receipt.verified = verify_written(session, target, &temporary_path, &expected).await?;
             if target.rename != Rename::Direct {
-                held.confirm(run, &receipt).await?;
                 free_or_refuse(session, target, &receipt, &[]).await?;
+                held.confirm(run, &receipt).await?;
                 rename(session, target, &temporary_path, &receipt).await?;
             }
         }
@@ -175,11 +176,12 @@ async fn adopted(
     for claim in earlier.iter().rev() {
         let receipt = &claim.receipt;
         let adopt = |verified| Some(Receipt { verified, adopted: true, ..receipt.clone() });
+        let direct = target.rename == Rename::Direct;
+        // Without a temporary name nothing tells a file that was taken away from one that was never
+        // begun, and sending twice is better than not at all.
         let renamed = claim.renaming
-            && session
-                .stat(&temporary_path(target, claim))
-                .await?
-                .is_none_or(|_| target.rename == Rename::Direct);
+            && !direct
+            && session.stat(&temporary_path(target, claim)).await?.is_none();
         let Some(found) = session.stat(&receipt.remote_path).await? else {
             if renamed {
                 return Ok(adopt(receipt.verified));
@@ -191,7 +193,7 @@ async fn adopted(
         }
         let expected = Expected { bytes: receipt.sealed_bytes, sha256: &receipt.sealed_sha256 };
         match verify_path(session, target.verify, &receipt.remote_path, &expected).await {
-            Ok(Verified::Size) if !renamed => {}
+            Ok(Verified::Size) if !(renamed || direct && claim.renaming) => {}
             Ok(verified) => return Ok(adopt(verified)),
             Err(failure) if failure.code == MISMATCH => {}
             Err(failure) => return Err(failure),

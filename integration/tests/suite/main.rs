@@ -9,6 +9,8 @@ mod job;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
+mod recovery;
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod states;

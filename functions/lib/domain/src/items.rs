@@ -226,8 +226,8 @@ pub struct Claim {
 pub struct LedgerRow {
     /// The latest claim.
     pub claim: Claim,
-    /// Claims before the latest that no receipt followed, one per ciphertext: the target may hold
-    /// the bytes of any of them.
+    /// Claims before the latest that no receipt followed, oldest first: the target may hold the
+    /// bytes of any of them.
     pub earlier: Vec<Claim>,
     /// The latest delivery. Only this blocks another one.
     pub delivered: Option<Receipt>,

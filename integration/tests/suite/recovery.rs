@@ -1,0 +1,133 @@
+//! What an upload finds when the one before it was cut off between the rename and the receipt, or
+//! when somebody else put a file where it wants to write.
+
+use std::path::PathBuf;
+
+use domain::events::Summary;
+use domain::items::LedgerRow;
+use integration::World;
+use serde_json::json;
+
+const CONTENT: &[u8] = b"id\n1\n2\n";
+
+/// A world whose only file was delivered, by a run that died before it could write the receipt.
+async fn cut_off(renaming: bool) -> World {
+    let mut world = World::embedded();
+    world.partner.profile["target"]["verify"] = json!("auto");
+    deliver_and_forget(&world, renaming).await;
+    world
+}
+
+async fn deliver_and_forget(world: &World, renaming: bool) {
+    world.put("a.csv", CONTENT);
+    let summary = run(world).await;
+    assert_eq!(summary.totals.delivered, 1, "{summary:?}");
+    let ledger = world.state.join("s3/drayage/ledger/acme");
+    std::fs::remove_dir_all(ledger.join("files")).expect("the file's row");
+    let path = row_path(world);
+    let mut row = row(world);
+    row.delivered = None;
+    row.claim.renaming = renaming;
+    std::fs::write(path, serde_json::to_vec(&row).expect("a row")).expect("the member's row");
+}
+
+async fn run(world: &World) -> Summary {
+    world.run().await.summary.expect("a summary")
+}
+
+fn row_path(world: &World) -> PathBuf {
+    let folder = world.state.join("s3/drayage/ledger/acme/members");
+    let mut rows = std::fs::read_dir(folder).expect("rows");
+    rows.next().expect("one row").expect("a row").path()
+}
+
+fn row(world: &World) -> LedgerRow {
+    let text = std::fs::read(row_path(world)).expect("the member's row");
+    serde_json::from_slice(&text).expect("a row")
+}
+
+/// Where the claim's bytes lay before their rename.
+fn half_name(row: &LedgerRow) -> String {
+    format!("a.csv.pgp.{}.{}.part", row.claim.run, &row.claim.nonce[..8])
+}
+
+#[tokio::test]
+async fn bytes_that_have_their_name_are_adopted_and_not_sent_again() {
+    for renaming in [true, false] {
+        let world = cut_off(renaming).await;
+        let before = world.target.marks();
+        let summary = run(&world).await;
+        assert_eq!(world.target.marks(), before, "sent again, renaming {renaming}");
+        assert!(summary.receipts[0].adopted && summary.totals.delivered == 1, "{summary:?}");
+        assert!(row(&world).delivered.is_some());
+        assert_eq!(run(&world).await.totals.already_delivered, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_the_partner_took_on_arrival_is_not_sent_again() {
+    let world = cut_off(true).await;
+    std::fs::remove_file(&world.target.paths()[0]).expect("the partner takes it");
+    let summary = run(&world).await;
+    assert!(summary.receipts[0].adopted, "{summary:?}");
+    assert!(world.target.paths().is_empty(), "sent again");
+}
+
+#[tokio::test]
+async fn a_file_that_never_came_to_its_rename_is_sent() {
+    let world = cut_off(false).await;
+    std::fs::remove_file(&world.target.paths()[0]).expect("it never arrived");
+    let summary = run(&world).await;
+    assert!(!summary.receipts[0].adopted, "{summary:?}");
+    assert_eq!(world.opened()["a.csv"], CONTENT);
+}
+
+#[tokio::test]
+async fn what_a_dead_run_left_half_written_is_removed_and_speaks_for_no_rename() {
+    let world = cut_off(true).await;
+    let arrived = world.target.paths()[0].clone();
+    let half = arrived.with_file_name(half_name(&row(&world)));
+    std::fs::rename(&arrived, half).expect("the rename never happened");
+    let summary = run(&world).await;
+    assert!(!summary.receipts[0].adopted, "{summary:?}");
+    let names: Vec<String> = world.target.files().into_keys().collect();
+    assert_eq!(names, ["a.csv.pgp"], "the dead run's file is still there");
+}
+
+#[tokio::test]
+async fn another_file_under_the_name_is_left_as_it_is_whatever_its_size() {
+    for (verify, renaming) in [("auto", false), ("auto", true), ("size", false), ("size", true)] {
+        let mut world = World::embedded();
+        world.partner.profile["target"]["verify"] = json!(verify);
+        deliver_and_forget(&world, renaming).await;
+        let path = world.target.paths()[0].clone();
+        let foreign = vec![b'x'; std::fs::metadata(&path).expect("delivered").len() as usize];
+        let half = path.with_file_name(half_name(&row(&world)));
+        std::fs::rename(&path, half).expect("the rename never happened");
+        std::fs::write(&path, &foreign).expect("somebody else's file");
+        for _ in 0..3 {
+            let summary = run(&world).await;
+            assert_eq!(summary.failed[0].failure.code, "upload.target_exists", "{verify}");
+            assert_eq!(std::fs::read(&path).expect("still there"), foreign);
+            assert_eq!(world.target.paths().len(), 1, "something was left behind");
+        }
+        std::fs::remove_file(&path).expect("moved away");
+        assert_eq!(run(&world).await.totals.delivered, 1);
+        assert_eq!(world.opened()["a.csv"], CONTENT, "{verify} {renaming}");
+    }
+}
+
+#[tokio::test]
+async fn two_members_of_one_name_never_overwrite_each_other() {
+    let world = World::embedded();
+    world.put("a.csv", CONTENT);
+    world.put("a.csv.gz", &integration::gzip(b"other\n"));
+    let summary = run(&world).await;
+    assert_eq!((summary.totals.delivered, summary.totals.failed), (1, 1), "{summary:?}");
+    let failure = &summary.failed[0].failure;
+    assert_eq!(failure.code, "upload.name_taken");
+    assert!(failure.message.contains("a.csv.gz") && failure.message.contains("target.name"));
+    let opened = world.opened();
+    assert_eq!(opened.len(), 1);
+    assert!(opened["a.csv"] == CONTENT || opened["a.csv"] == b"other\n");
+}
