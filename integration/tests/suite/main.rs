@@ -1,6 +1,8 @@
 //! The one integration binary: whole runs on real parts.
 
 #[cfg(test)]
+mod afterwards;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod demo;

@@ -1,0 +1,30 @@
+//! What happens at the source after delivery: only to files whose every member has a receipt.
+
+use domain::events::Verdict;
+use integration::{World, gzip};
+use serde_json::json;
+
+#[tokio::test]
+async fn only_delivered_files_are_moved_or_deleted() {
+    for rule in ["delete", "move"] {
+        let mut world = World::embedded();
+        world.partner.profile["source"]["after_delivery"] = json!(rule);
+        world.partner.profile["source"]["move_to"] = json!("done");
+        world.partner.profile["source"]["recursive"] = json!(true);
+        world.put("good.csv", b"id\n1\n");
+        let mut cut = gzip(b"id\n1\n2\n3\n");
+        cut.truncate(cut.len() - 6);
+        world.put("cut.csv.gz", &cut);
+        let summary = world.run().await.summary.expect("a summary");
+        assert_eq!((summary.totals.delivered, summary.totals.failed), (1, 1), "{summary:?}");
+        assert!(summary.warnings.is_empty(), "{:?}", summary.warnings);
+        let source = &world.source.folder;
+        assert!(!source.join("good.csv").exists(), "{rule}: still in its place");
+        assert!(source.join("cut.csv.gz").exists(), "{rule}: a file without receipt was touched");
+        assert_eq!(source.join("done/good.csv").exists(), rule == "move");
+
+        std::fs::remove_file(source.join("cut.csv.gz")).expect("the partner takes it back");
+        let again = world.run().await.summary.expect("a summary");
+        assert_eq!(again.verdict, Verdict::Nothing, "{rule}: what was moved was taken again");
+    }
+}
