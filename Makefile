@@ -3,8 +3,12 @@
 CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # sshd and gpg are the servers and the judge of the tests; the packers make archives that we did not.
-PACKAGES := openssh-server gnupg python3 tar gzip bzip2 xz-utils zstd zip unzip
-COMMANDS := /usr/sbin/sshd gpg gpgconf ssh-keygen python3 tar gzip bzip2 xz zstd zip unzip
+PACKAGES := openssh-server proftpd-basic proftpd-mod-crypto gnupg sq python3 python3-venv tar gzip \
+  bzip2 xz-utils zstd zip unzip p7zip-full libarchive-tools
+COMMANDS := /usr/sbin/sshd /usr/sbin/proftpd gpg gpgconf sq ssh-keygen python3 tar gzip bzip2 xz zstd zip \
+  unzip 7z bsdtar
+FILES := /usr/lib/proftpd/mod_sftp.so
+VENV := .venv
 
 .PHONY: demo test lint fmt tools
 
@@ -27,9 +31,16 @@ tools:
 	@for command in $(COMMANDS); do \
 	  command -v $$command >/dev/null || { missing=1; echo "missing: $$command"; }; \
 	done; \
+	for file in $(FILES); do [ -e $$file ] || { missing=1; echo "missing: $$file"; }; done; \
 	if [ -n "$$missing" ]; then \
 	  $(SUDO) apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $(PACKAGES); \
 	fi
 	@$(SUDO) mkdir -p /run/sshd
+	@$(MAKE) --no-print-directory $(VENV)/installed
 	@$(CARGO) nextest --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-nextest
+
+$(VENV)/installed: integration/requirements.txt
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
