@@ -23,6 +23,15 @@ pub struct Finished {
     pub stderr: String,
 }
 
+/// Runs a command as its only child, so that the kernel's figure for children is that command's.
+const MEASURE: &str = "
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[2:]).returncode
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+open(sys.argv[1], 'w').write(str(peak))
+sys.exit(code)
+";
+
 impl Dray {
     /// With those arguments.
     ///
@@ -76,6 +85,22 @@ impl Dray {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
+    }
+
+    /// Runs it to its end and measures the most memory that it held at once, in bytes.
+    ///
+    /// # Panics
+    /// When it or Python, which measures, cannot be started.
+    #[must_use]
+    pub fn measure(self) -> (Finished, u64) {
+        let room = tempfile::tempdir().expect("a folder for the measurement");
+        let peak = room.path().join("peak");
+        let mut measured = Command::new("python3");
+        measured.args(["-c", MEASURE]).arg(&peak).arg(self.0.get_program()).args(self.0.get_args());
+        measured.stdin(Stdio::null()).env_remove("RUST_LOG");
+        let finished = Self(measured).finish();
+        let kibibytes = std::fs::read_to_string(&peak).expect("a measurement");
+        (finished, kibibytes.trim().parse::<u64>().expect("a number") * 1024)
     }
 
     /// Starts it and leaves it running; what it prints is lost.

@@ -13,6 +13,7 @@
 
 mod api;
 mod binary;
+mod corpus;
 mod gpg;
 mod partner;
 mod samples;
@@ -22,6 +23,7 @@ mod world;
 
 pub use api::{Api, Held, Reply, Told};
 pub use binary::{Dray, Finished};
+pub use corpus::{ArchiveRow, CertificateRow, Corpus, MemberRow, RecordsRow, Verdict};
 pub use gpg::Gpg;
 pub use partner::{Kind, Partner};
 pub use samples::{Member, Sample, csv, gzip, mixed, tar, zip};

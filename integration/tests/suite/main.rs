@@ -7,6 +7,8 @@ mod bad_input;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod job;
 #[cfg(test)]
 mod laws;

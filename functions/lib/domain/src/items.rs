@@ -270,9 +270,7 @@ impl Failed {
     #[must_use]
     pub fn label(&self) -> String {
         match &self.member {
-            Some(member) => {
-                member_label(&self.file.path, member, !self.file.path.ends_with(member.as_str()))
-            }
+            Some(member) => member_label(&self.file.path, member, self.file.path != *member),
             None => self.file.path.clone(),
         }
     }
