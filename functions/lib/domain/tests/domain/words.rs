@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::events::CaughtError;
-use domain::items::{Failed, FileRef};
+use domain::ids::Name;
+use domain::items::{Failed, FileRef, MemberItem};
 use domain::{Deadline, ErrorClass, Failure, SecretBytes, SecretStore};
 
 #[test]
@@ -72,6 +73,29 @@ fn a_label_names_the_member_inside_its_archive() {
     assert_eq!(failed("orders.zip", Some("a/b.csv")), "orders.zip!a/b.csv");
     assert_eq!(failed("in/orders.csv", Some("in/orders.csv")), "in/orders.csv");
     assert_eq!(failed("in/orders.zip", Some("orders.zip")), "in/orders.zip!orders.zip");
+}
+
+#[test]
+fn a_member_has_its_file_s_id_in_its_own() {
+    let file = FileRef::new("acme", "orders.zip", 1, 2);
+    let id = MemberItem::id_of(&file, "a/b.csv");
+    assert_eq!(id, domain::ids::member_id(file.name.id(), "a/b.csv"));
+    let mut item = MemberItem {
+        name: Name::new(9, &id),
+        file,
+        resend: None,
+        path: "a/b.csv".to_owned(),
+        from_archive: true,
+        bytes: 9,
+        sha256: String::new(),
+        key: String::new(),
+        count: None,
+        report: None,
+        sealed: None,
+    };
+    assert_eq!(item.label(), "orders.zip!a/b.csv");
+    item.from_archive = false;
+    assert_eq!(item.label(), "orders.zip");
 }
 
 #[test]
