@@ -3,8 +3,9 @@
 use domain::{ErrorClass, Failure, Profile, SecretStore};
 use jiff::Timestamp;
 use openpgp::{Recipient, Signer};
+use records::{Declared, Model};
 
-/// Checks secrets, certificate and the target, and returns warnings about what will soon break.
+/// Checks the counting rules, secrets, certificate and the target, and returns warnings about what will soon break.
 ///
 /// The source is proven by listing it.
 ///
@@ -14,6 +15,8 @@ pub(crate) async fn check(
     profile: &Profile,
     secrets: &dyn SecretStore,
 ) -> Result<Vec<String>, Failure> {
+    Model::of(&profile.records)?;
+    Declared::of(&profile.records)?;
     for name in other_secrets(profile) {
         secrets.secret(name).await?;
     }

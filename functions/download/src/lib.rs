@@ -5,6 +5,7 @@
 //! changed while it was read is left to the next run.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::events::{ParcelInput, ParcelOutput};
@@ -18,8 +19,8 @@ use storage::Store;
 use storage::runs::{Run, Work, work_through};
 use tokio::sync::OnceCell;
 
-/// Files of one parcel that are read at once over the one connection.
-const FILES_AT_ONCE: usize = 4;
+/// Time kept back for telling that a transfer did not end in time.
+const CUT_OFF: Duration = Duration::from_secs(10);
 
 /// The stage.
 pub struct Download {
@@ -53,7 +54,7 @@ impl Stage for Download {
             stage: Self::NAME,
             input: &input,
             done: &[Inbox::Downloaded],
-            concurrency: FILES_AT_ONCE,
+            concurrency: profile.source.transfers_per_connection as usize,
             deadline,
         };
         let outcome = work_through(&run, work, |name| {
@@ -64,6 +65,8 @@ impl Stage for Download {
                     .get_or_init(|| sftp::connect_source(&profile.source, &*self.secrets))
                     .await;
                 let session = session.as_ref().map_err(Clone::clone)?;
+                // A transfer ends with a reason before the invocation is cut off without one.
+                session.end_after(deadline.remaining().saturating_sub(CUT_OFF));
                 fetch(run, profile, session, &name).await
             }
         })

@@ -1,10 +1,10 @@
 //! Delivering one member over an open connection.
 
+use domain::Failure;
 use domain::ids::Name;
 use domain::items::{Claim, MemberItem, Receipt, Sealed, Verified};
 use domain::keys::Inbox;
-use domain::profile::{Rename, Target, Verify};
-use domain::{ErrorClass, Failure};
+use domain::profile::{Rename, Target};
 use jiff::Timestamp;
 use sftp::{RenamePolicy, Session, WriteMode};
 use sha2::{Digest, Sha256};
@@ -13,6 +13,7 @@ use storage::{Condition, Range};
 
 use crate::claim::{Claimed, claim};
 use crate::names::{NAME_BYTES, final_name, temporary_name};
+use crate::verify::{Expected, MISMATCH, lost_source, mismatch, verify_path, verify_written};
 
 /// Delivers one member, or finds that it was delivered.
 pub(crate) async fn deliver(
@@ -55,6 +56,7 @@ pub(crate) async fn deliver(
             if target.rename == Rename::Direct {
                 held.confirm(run, &receipt).await?;
             }
+            session.refuse_full(&target.directory, sealed.bytes).await?;
             write(run, session, &sealed, &temporary_path).await?;
             let expected = Expected { bytes: sealed.bytes, sha256: &sealed.sha256 };
             receipt.verified = verify_written(session, target, &temporary_path, &expected).await?;
@@ -245,20 +247,6 @@ async fn write(run: &Run, session: &Session, sealed: &Sealed, path: &str) -> Res
     ))
 }
 
-/// Verifies what was just written. A server that takes a file away the moment it is closed leaves
-/// nothing to verify where no temporary name is used.
-async fn verify_written(
-    session: &Session,
-    target: &Target,
-    path: &str,
-    expected: &Expected<'_>,
-) -> Result<Verified, Failure> {
-    if target.rename == Rename::Direct && session.stat(path).await?.is_none() {
-        return Ok(Verified::Size);
-    }
-    verify_path(session, target.verify, path, expected).await
-}
-
 /// Gives the verified file its name. When the server's answer is lost or odd, what it holds now
 /// decides.
 async fn rename(
@@ -288,14 +276,6 @@ async fn rename(
     }
 }
 
-/// A temporary file that vanished is no change of the partner's source: it is sent again.
-fn lost_source(failure: Failure) -> Failure {
-    if failure.class == ErrorClass::SourceChanged {
-        return Failure { class: ErrorClass::Transient, ..failure };
-    }
-    failure
-}
-
 fn policy(target: &Target, session: &Session, resend: bool) -> RenamePolicy {
     let posix = session.capabilities().posix_rename;
     match target.rename {
@@ -306,49 +286,4 @@ fn policy(target: &Target, session: &Session, resend: bool) -> RenamePolicy {
         Rename::Replace => RenamePolicy::Replace,
         Rename::Direct => RenamePolicy::Direct,
     }
-}
-
-struct Expected<'a> {
-    bytes: u64,
-    sha256: &'a str,
-}
-
-async fn verify_path(
-    session: &Session,
-    level: Verify,
-    path: &str,
-    expected: &Expected<'_>,
-) -> Result<Verified, Failure> {
-    match session.stat(path).await? {
-        None => return Err(mismatch(path, "it is not there")),
-        Some(found) if found.size != expected.bytes => {
-            return Err(mismatch(
-                path,
-                &format!("it has {} bytes instead of {}", found.size, expected.bytes),
-            ));
-        }
-        Some(_) => {}
-    }
-    if level == Verify::Size {
-        return Ok(Verified::Size);
-    }
-    match session.hash(path).await {
-        Ok(hash) if hex::encode(hash) == expected.sha256 => Ok(Verified::ReadBack),
-        Ok(_) => Err(mismatch(path, "its SHA-256 differs")),
-        // A drop box that forbids reading is proven by size, and the receipt says so.
-        Err(error) => {
-            let failure = lost_source(error.into());
-            let forbidden = failure.code == "sftp.permission_denied";
-            if level == Verify::Auto && forbidden { Ok(Verified::Size) } else { Err(failure) }
-        }
-    }
-}
-
-const MISMATCH: &str = "upload.mismatch";
-
-fn mismatch(path: &str, how: &str) -> Failure {
-    Failure::transient(
-        MISMATCH,
-        format!("{path} on the target is not what was sent: {how}. It is sent again."),
-    )
 }

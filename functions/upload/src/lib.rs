@@ -7,8 +7,10 @@
 mod claim;
 mod deliver;
 mod names;
+mod verify;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::events::{ParcelInput, ParcelOutput};
@@ -18,8 +20,8 @@ use storage::Store;
 use storage::runs::{Run, Work, work_through};
 use tokio::sync::OnceCell;
 
-/// Members of one parcel that are written at once over the one connection.
-const MEMBERS_AT_ONCE: usize = 4;
+/// Time kept back for telling that a transfer did not end in time.
+const CUT_OFF: Duration = Duration::from_secs(10);
 
 /// The stage.
 pub struct Upload {
@@ -53,7 +55,7 @@ impl Stage for Upload {
             stage: Self::NAME,
             input: &input,
             done: &[Inbox::Delivered],
-            concurrency: MEMBERS_AT_ONCE,
+            concurrency: profile.target.transfers_per_connection as usize,
             deadline,
         };
         let outcome = work_through(&run, work, |name| {
@@ -64,6 +66,8 @@ impl Stage for Upload {
                     .get_or_init(|| sftp::connect_target(&profile.target, &*self.secrets))
                     .await;
                 let session = session.as_ref().map_err(Clone::clone)?;
+                // A transfer ends with a reason before the invocation is cut off without one.
+                session.end_after(deadline.remaining().saturating_sub(CUT_OFF));
                 deliver::deliver(run, &profile.target, session, &name).await
             }
         })

@@ -32,7 +32,10 @@ fn run_all(world: &World, neighbours: &[Partner]) -> (BTreeMap<String, Summary>,
     let lines = finished.json();
     let summaries: BTreeMap<String, Summary> = lines
         .into_iter()
-        .map(|line| serde_json::from_value::<Summary>(line).unwrap())
+        .map(|line| {
+            serde_json::from_value::<Summary>(line.clone())
+                .unwrap_or_else(|error| panic!("{error}: {line}\n{}", finished.stderr))
+        })
         .map(|summary| (summary.partner.clone(), summary))
         .collect();
     assert_eq!(summaries.len(), partners.len() + 1, "{}", finished.stderr);
@@ -261,6 +264,10 @@ fn certificate_difference(row: &CertificateRow, summary: &Summary, sealed: usize
     }
     let Some(error) = &summary.error else { return vec![format!("{:?}", summary.verdict)] };
     let mut wrong = Vec::new();
+    // A secret without a value is refused before anybody reads a certificate from it.
+    if error.code == "secrets.empty" && ["blank.asc", "empty.pgp"].contains(&row.file.as_str()) {
+        return wrong;
+    }
     if (error.class.name(), Some(error.code.as_ref())) != ("Misconfigured", row.code.as_deref()) {
         wrong.push(format!("refused as {error:?}"));
     }

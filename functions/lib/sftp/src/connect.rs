@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use russh::client::{self, DisconnectReason};
 use russh::keys::{Algorithm, HashAlg, PublicKeyOrCertificate};
-use russh::{AlgorithmKind, Disconnect, Preferred, cipher, compression};
+use russh::{AlgorithmKind, Disconnect, Limits, Preferred, cipher, compression};
 use tokio::net::TcpStream;
 
 use crate::duplex::Duplex;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, REKEY_BYTES};
 use crate::error::Error;
 use crate::link::Farewell;
 use crate::wire;
@@ -20,6 +20,9 @@ use crate::wire;
 const WINDOW_BYTES: u32 = 16 << 20;
 /// The largest SSH packet we ask for; russh warns above this. An SFTP packet spans several.
 const PACKET_BYTES: u32 = 65_535;
+
+/// RFC 4253 advises new keys after each hour.
+const REKEY_AFTER: Duration = Duration::from_secs(3600);
 
 /// SSH's numbers for hanging up.
 pub(crate) const TOO_MANY_CONNECTIONS: u32 = 12;
@@ -163,7 +166,9 @@ fn config(endpoint: &Endpoint, algorithms: &[Algorithm]) -> client::Config {
         cipher::AES_192_CTR,
         cipher::AES_128_CTR,
     ];
+    let rekey_bytes = (endpoint.rekey_bytes as usize).min(REKEY_BYTES as usize);
     client::Config {
+        limits: Limits::new(rekey_bytes, rekey_bytes, REKEY_AFTER),
         window_size: WINDOW_BYTES,
         maximum_packet_size: PACKET_BYTES,
         keepalive_interval: Some(endpoint.timeouts.keepalive),

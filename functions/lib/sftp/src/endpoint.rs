@@ -19,7 +19,13 @@ pub struct Endpoint {
     pub host_keys: Vec<String>,
     /// How long to wait for what.
     pub timeouts: Timeouts,
+    /// Bytes in one direction after which new keys are agreed on; [`REKEY_BYTES`] is what SSH
+    /// advises.
+    pub rekey_bytes: u32,
 }
+
+/// RFC 4253 advises new keys after each gigabyte.
+pub const REKEY_BYTES: u32 = 1 << 30;
 
 impl Endpoint {
     /// `host:port`, as errors name it.
@@ -141,11 +147,28 @@ mod tests {
                 hash.clone(),
             ],
             timeouts: Timeouts::default(),
+            rekey_bytes: REKEY_BYTES,
         };
         assert_eq!(
             endpoint.pins(),
             [format!("SHA256:{hash}"), format!("SHA256:{}", "b".repeat(43))]
         );
+    }
+
+    #[test]
+    fn a_server_is_called_by_host_and_port() {
+        for (host, expected) in [("h.example", "h.example:2222"), ("::1", "[::1]:2222")] {
+            let endpoint = Endpoint {
+                host: host.into(),
+                port: 2222,
+                username: "u".into(),
+                host_keys: Vec::new(),
+                timeouts: Timeouts::default(),
+                rekey_bytes: REKEY_BYTES,
+            };
+            assert_eq!(endpoint.server(), expected);
+        }
+        assert_eq!(REKEY_BYTES, 1_073_741_824);
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub enum Operation {
     SetTimes,
     /// Asking for free space.
     FreeSpace,
+    /// Asking the server for a hash.
+    Hash,
 }
 
 impl fmt::Display for Operation {
@@ -48,6 +50,7 @@ impl fmt::Display for Operation {
             Self::RealPath => "resolving",
             Self::SetTimes => "setting the time of",
             Self::FreeSpace => "asking for free space at",
+            Self::Hash => "asking for the hash of",
         })
     }
 }
@@ -118,6 +121,11 @@ pub enum Error {
     ConnectionLost { server: String, operation: Operation, path: String, reason: String },
     #[error("{server} did not answer for {seconds} s while {operation} {path}.")]
     Timeout { server: String, operation: Operation, path: String, seconds: u64 },
+    #[error(
+        "The {seconds} s for this connection to {server} were over while {operation} {path}; the \
+         next attempt goes on."
+    )]
+    Deadline { server: String, operation: Operation, path: String, seconds: u64 },
     #[error("{server} broke the SFTP protocol while {operation} {path}: {reason}.")]
     Protocol { server: String, operation: Operation, path: String, reason: String },
     #[error("{path} does not exist on {server} ({operation}).")]
@@ -197,13 +205,15 @@ impl Error {
             Self::NoSftp { .. } => ("sftp.no_sftp", Misconfigured),
             Self::ConnectionLost { .. } => ("sftp.connection_lost", Transient),
             Self::Timeout { .. } => ("sftp.timeout", Transient),
+            Self::Deadline { .. } => ("sftp.deadline", Transient),
             Self::Protocol { .. } => ("sftp.protocol", Transient),
             // It was there when it was listed.
             Self::NoSuchFile { .. } => ("sftp.no_such_file", SourceChanged),
             Self::NoSuchDirectory { .. } => ("sftp.no_such_directory", Misconfigured),
-            Self::PermissionDenied { operation: Operation::Read | Operation::Stat, .. } => {
-                ("sftp.permission_denied", Rejected)
-            }
+            Self::PermissionDenied {
+                operation: Operation::Read | Operation::Stat | Operation::Hash,
+                ..
+            } => ("sftp.permission_denied", Rejected),
             Self::PermissionDenied { .. } => ("sftp.permission_denied", Misconfigured),
             Self::TargetExists { .. } => ("sftp.target_exists", Rejected),
             Self::DiskFull { .. } => ("sftp.disk_full", Transient),
@@ -240,6 +250,9 @@ impl Context<'_> {
             LinkError::Closed(reason) => Error::ConnectionLost { server, operation, path, reason },
             LinkError::Idle(idle) => {
                 Error::Timeout { server, operation, path, seconds: idle.as_secs() }
+            }
+            LinkError::Over(whole) => {
+                Error::Deadline { server, operation, path, seconds: whole.as_secs() }
             }
             LinkError::Malformed(reason) => Error::Protocol { server, operation, path, reason },
         }

@@ -10,26 +10,32 @@ mod connect;
 mod duplex;
 mod endpoint;
 mod error;
+mod hash;
+mod inner;
 #[cfg(feature = "server")]
 pub mod keys;
 mod link;
 mod listing;
 mod login;
+mod pace;
 mod profile;
 mod reader;
 #[cfg(feature = "server")]
 pub mod server;
 mod session;
+mod slots;
+mod space;
 mod start;
 mod wire;
 mod writer;
 
-pub use endpoint::{Credentials, Endpoint, Secret, Timeouts};
+pub use endpoint::{Credentials, Endpoint, REKEY_BYTES, Secret, Timeouts};
 pub use error::{Error, Operation};
+
 pub use listing::{Entry, ListOptions};
 pub use profile::{connect_source, connect_target};
 pub use reader::Reader;
-pub use session::{RenamePolicy, Session};
-pub use start::Capabilities;
+pub use session::{Effective, RenamePolicy, Session};
+pub use start::{Capabilities, CheckFile};
 pub use wire::{Attributes, Kind};
 pub use writer::{WriteMode, Writer};

@@ -1,7 +1,10 @@
 //! Many questions in flight over one SSH channel: numbers them, hands each answer to who asked,
 //! and notices when the server falls silent.
 
+use std::any::Any;
 use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,12 +27,46 @@ const STEP_BYTES: usize = 32 << 10;
 pub(crate) enum LinkError {
     Closed(String),
     Idle(Duration),
+    /// The time for the whole session is over.
+    Over(Duration),
     Malformed(String),
+}
+
+/// How long a session waits.
+pub(crate) struct Patience {
+    idle: Duration,
+    over: Mutex<Option<(Instant, Duration)>>,
+}
+
+impl Patience {
+    pub(crate) fn new(idle: Duration) -> Arc<Self> {
+        Arc::new(Self { idle, over: Mutex::default() })
+    }
+
+    /// Ends every wait after that long.
+    pub(crate) fn end_after(&self, left: Duration) {
+        // What lies beyond the clock is no end.
+        let over = Instant::now().checked_add(left).map(|at| (at, left));
+        *self.over.lock().unwrap_or_else(PoisonError::into_inner) = over;
+    }
+
+    /// When every wait ends, and how long that was from when it was set.
+    pub(crate) fn over(&self) -> Option<(Instant, Duration)> {
+        *self.over.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is let go only when the server has answered: a place among the open files, a turn.
+pub(crate) type Held = Arc<dyn Any + Send + Sync>;
+
+struct Waiting {
+    sender: oneshot::Sender<Reply>,
+    held: Option<Held>,
 }
 
 #[derive(Default)]
 struct State {
-    waiting: HashMap<u32, oneshot::Sender<Reply>>,
+    waiting: HashMap<u32, Waiting>,
     ended: Option<LinkError>,
 }
 
@@ -39,7 +76,7 @@ struct Shared {
     next_id: AtomicU32,
     epoch: Instant,
     last_progress_ms: AtomicU64,
-    idle: Duration,
+    patience: Arc<Patience>,
     farewell: Farewell,
 }
 
@@ -61,9 +98,40 @@ impl Shared {
     }
 
     fn end(&self, why: LinkError) {
-        let mut state = self.state();
-        state.ended.get_or_insert(why);
-        state.waiting.clear();
+        let waiting = {
+            let mut state = self.state();
+            state.ended.get_or_insert(why);
+            std::mem::take(&mut state.waiting)
+        };
+        drop(waiting);
+    }
+
+    /// Waits for anything, as long as the session makes any progress.
+    async fn patiently<F: Future>(
+        &self,
+        since: Instant,
+        extra: Duration,
+        wanted: F,
+    ) -> Result<F::Output, LinkError> {
+        let idle = self.patience.idle.saturating_add(extra);
+        let mut wanted = pin!(wanted);
+        loop {
+            let quiet_since = since.max(self.last_progress());
+            let mut deadline = quiet_since + idle;
+            if let Some((at, whole)) = self.patience.over() {
+                if at <= Instant::now() {
+                    return Err(LinkError::Over(whole));
+                }
+                deadline = deadline.min(at);
+            }
+            if let Ok(output) = tokio::time::timeout_at(deadline, wanted.as_mut()).await {
+                return Ok(output);
+            }
+            // Else the end over all came first, which the next round finds.
+            if deadline == quiet_since + idle && self.last_progress() <= quiet_since {
+                return Err(LinkError::Idle(idle));
+            }
+        }
     }
 
     fn why_ended(&self) -> LinkError {
@@ -81,16 +149,26 @@ impl Shared {
     fn deliver(&self, packet: Bytes) -> Result<(), Malformed> {
         let (id, reply) = wire::reply(packet)?;
         let waiting = self.state().waiting.remove(&id);
-        let undelivered = match waiting {
-            Some(sender) => sender.send(reply).err(),
-            None => Some(reply),
-        };
+        // An answer that nobody asked for says nothing about what is open.
+        let Some(Waiting { sender, held }) = waiting else { return Ok(()) };
         // Whoever opened this is gone; the server must not keep it open.
-        if let Some(Reply::Handle(handle)) = undelivered {
-            let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-            let _ = self.outgoing.send(Request::Close { handle: &handle }.encode(id));
+        if let Err(Reply::Handle(handle)) = sender.send(reply) {
+            drop(self.ask(Request::Close { handle: &handle }, held));
         }
         Ok(())
+    }
+
+    fn ask(&self, request: Request<'_>, held: Option<Held>) -> (u32, oneshot::Receiver<Reply>) {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let (sender, answer) = oneshot::channel();
+        {
+            let mut state = self.state();
+            if state.ended.is_none() {
+                state.waiting.insert(id, Waiting { sender, held });
+            }
+        }
+        let _ = self.outgoing.send(request.encode(id));
+        (id, answer)
     }
 }
 
@@ -119,25 +197,24 @@ pub(crate) struct Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.shared.state().waiting.remove(&self.id);
+        let mut state = self.shared.state();
+        // What is held is held until the server answers, whoever still listens.
+        if state.waiting.get(&self.id).is_some_and(|waiting| waiting.held.is_none()) {
+            state.waiting.remove(&self.id);
+        }
     }
 }
 
 impl Pending {
     /// Waits for the answer, as long as the session makes any progress.
     pub(crate) async fn answer(&mut self) -> Result<Reply, LinkError> {
-        loop {
-            let quiet_since = self.asked.max(self.shared.last_progress());
-            let deadline = quiet_since + self.shared.idle;
-            match tokio::time::timeout_at(deadline, &mut self.answer).await {
-                Ok(Ok(reply)) => return Ok(reply),
-                Ok(Err(_)) => return Err(self.shared.why_ended()),
-                Err(_) if self.shared.last_progress() <= quiet_since => {
-                    return Err(LinkError::Idle(self.shared.idle));
-                }
-                Err(_) => {}
-            }
-        }
+        self.answer_of_work(Duration::ZERO).await
+    }
+
+    /// Waits for an answer that the server has to work for, for so much longer.
+    pub(crate) async fn answer_of_work(&mut self, extra: Duration) -> Result<Reply, LinkError> {
+        let answer = self.shared.patiently(self.asked, extra, &mut self.answer).await?;
+        answer.map_err(|_| self.shared.why_ended())
     }
 
     /// The answer if it is here already.
@@ -154,7 +231,7 @@ impl Link {
     /// Greets the server over a channel on which the SFTP subsystem runs.
     pub(crate) async fn open(
         channel: Channel<client::Msg>,
-        idle: Duration,
+        patience: Arc<Patience>,
         farewell: Farewell,
     ) -> Result<(Self, u32, Vec<(String, String)>), LinkError> {
         let (mut incoming, outgoing) = channel.split();
@@ -181,7 +258,7 @@ impl Link {
             next_id: AtomicU32::new(1),
             epoch: Instant::now(),
             last_progress_ms: AtomicU64::new(0),
-            idle,
+            patience,
             farewell,
         });
         let tasks = [
@@ -194,16 +271,18 @@ impl Link {
 
     /// Asks; the answer is due at the returned [`Pending`], also when the session has ended.
     pub(crate) fn send(&self, request: Request<'_>) -> Pending {
-        let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
-        let (sender, answer) = oneshot::channel();
-        {
-            let mut state = self.shared.state();
-            if state.ended.is_none() {
-                state.waiting.insert(id, sender);
-            }
-        }
-        let _ = self.shared.outgoing.send(request.encode(id));
+        self.send_holding(request, None)
+    }
+
+    /// Asks, and lets go of something only when the server has answered.
+    pub(crate) fn send_holding(&self, request: Request<'_>, held: Option<Held>) -> Pending {
+        let (id, answer) = self.shared.ask(request, held);
         Pending { id, shared: Arc::clone(&self.shared), answer, asked: Instant::now() }
+    }
+
+    /// Waits for something else than an answer, with the same patience.
+    pub(crate) async fn patiently<F: Future>(&self, wanted: F) -> Result<F::Output, LinkError> {
+        self.shared.patiently(Instant::now(), Duration::ZERO, wanted).await
     }
 
     /// Asks and waits.

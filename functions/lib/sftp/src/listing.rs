@@ -2,10 +2,8 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
-
 use crate::error::{Error, Operation};
-use crate::session::Inner;
+use crate::inner::Inner;
 use crate::wire::{Kind, Name, Reply, Request, status};
 
 /// READDIRs in flight: a server answers each with about a hundred names.
@@ -72,15 +70,12 @@ async fn one(
     entries: &mut Vec<Entry>,
 ) -> Result<(), Error> {
     let context = inner.context(Operation::List, path);
-    let opened = inner.link.ask(Request::OpenDir { path }).await;
-    let handle = match opened.map_err(|error| context.link(error))? {
-        Reply::Handle(handle) => Closing { inner, handle },
-        other => return Err(context.unexpected(other)),
-    };
+    let opened = inner.open(context, Request::OpenDir { path }).await?;
+    let link = &opened.line.link;
     let mut in_flight = VecDeque::new();
     loop {
         while in_flight.len() < DEPTH {
-            in_flight.push_back(inner.link.send(Request::ReadDir { handle: &handle.handle }));
+            in_flight.push_back(link.send(Request::ReadDir { handle: opened.handle() }));
         }
         let Some(mut first) = in_flight.pop_front() else { return Ok(()) };
         match first.answer().await.map_err(|error| context.link(error))? {
@@ -97,18 +92,6 @@ async fn one(
                 limit: max_entries,
             });
         }
-    }
-}
-
-/// Closes the directory on the server, however the listing ends.
-struct Closing<'a> {
-    inner: &'a Inner,
-    handle: Bytes,
-}
-
-impl Drop for Closing<'_> {
-    fn drop(&mut self) {
-        drop(self.inner.link.send(Request::Close { handle: &self.handle }));
     }
 }
 
@@ -140,6 +123,7 @@ fn entry(name: &Name, below: &str, directory: &str) -> Option<Entry> {
 mod tests {
     use super::*;
     use crate::wire::RawAttributes;
+    use bytes::Bytes;
 
     fn row(filename: &[u8]) -> Name {
         Name {

@@ -23,7 +23,14 @@ pub(crate) fn private_key(
     // Secrets pass through forms and consoles that add carriage returns and blanks.
     let lines = text.expose().trim().lines().map(str::trim_end);
     let tidy = Secret::from(lines.collect::<Vec<_>>().join("\n") + "\n");
+    if is_locked_the_old_way(tidy.expose()) {
+        let reason = "it is encrypted in an old PEM form; `ssh-keygen -p -f FILE` rewrites it in one \
+                      that is read here";
+        return Err(Error::KeyUnreadable { server, reason: reason.to_owned() });
+    }
     let passphrase = credentials.passphrase.as_ref().map(Secret::expose);
+    // A passphrase beside a key that needs none is no fault.
+    let passphrase = passphrase.filter(|_| is_encrypted(tidy.expose()));
     match decode_secret_key(tidy.expose(), passphrase) {
         Ok(key) => Ok(Some(Arc::new(key))),
         Err(russh::keys::Error::KeyIsEncrypted) => {
@@ -39,6 +46,12 @@ pub(crate) fn private_key(
         // The causes quote structure, never contents; the text of the key is not repeated.
         Err(error) => Err(Error::KeyUnreadable { server, reason: error.to_string() }),
     }
+}
+
+/// Of the PEM forms that are encrypted as a whole, one is read: RSA under AES-128-CBC.
+fn is_locked_the_old_way(text: &str) -> bool {
+    let read = text.contains("BEGIN RSA PRIVATE KEY") && text.contains("DEK-Info: AES-128-CBC,");
+    text.contains("Proc-Type: 4,ENCRYPTED") && !read
 }
 
 fn is_encrypted(text: &str) -> bool {

@@ -3,6 +3,7 @@
 use domain::profile::{Source, SshAuth, Target};
 use domain::{Failure, SecretStore};
 
+use crate::endpoint::REKEY_BYTES;
 use crate::{Credentials, Endpoint, Session, Timeouts};
 
 /// Connects to a partner's source.
@@ -19,6 +20,7 @@ pub async fn connect_source(
         username: source.username.clone(),
         host_keys: source.host_keys.clone(),
         timeouts: Timeouts::default(),
+        rekey_bytes: REKEY_BYTES,
     };
     connect(&endpoint, &source.auth, secrets).await
 }
@@ -37,6 +39,7 @@ pub async fn connect_target(
         username: target.username.clone(),
         host_keys: target.host_keys.clone(),
         timeouts: Timeouts::default(),
+        rekey_bytes: REKEY_BYTES,
     };
     connect(&endpoint, &target.auth, secrets).await
 }

@@ -2,26 +2,19 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Buf;
-use russh::Disconnect;
-use russh::client::Handle;
 use sha2::{Digest, Sha256};
 
-use crate::connect::{self, Gate};
 use crate::endpoint::{Credentials, Endpoint};
-use crate::error::{Context, Error, Operation};
-use crate::link::Link;
+use crate::error::{Error, Operation};
+use crate::inner::Inner;
 use crate::listing::{self, Entry, ListOptions};
-use crate::login;
 use crate::reader::Reader;
-use crate::start::{self, Capabilities};
-use crate::wire::{Attributes, Reply, Request, status};
+use crate::start::Capabilities;
+use crate::wire::{Attributes, Reply, Request};
 use crate::writer::{WriteMode, Writer};
-
-/// The longest wait for an orderly end.
-const GOODBYE: Duration = Duration::from_secs(2);
 
 /// How a finished file gets its final name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,40 +32,24 @@ pub enum RenamePolicy {
 /// One login on one server. Cheap to clone; all clones share the connection.
 #[derive(Clone)]
 pub struct Session {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-pub(crate) struct Inner {
-    pub(crate) server: String,
-    pub(crate) link: Link,
-    pub(crate) capabilities: Capabilities,
-    handle: tokio::sync::Mutex<Option<Handle<Gate>>>,
-}
-
-impl Inner {
-    pub(crate) fn context<'a>(&'a self, operation: Operation, path: &'a str) -> Context<'a> {
-        Context { server: &self.server, operation, path }
-    }
-
-    async fn ask(&self, context: Context<'_>, request: Request<'_>) -> Result<Reply, Error> {
-        self.link.ask(request).await.map_err(|error| context.link(error))
-    }
-
-    async fn done(&self, context: Context<'_>, request: Request<'_>) -> Result<(), Error> {
-        match self.ask(context, request).await? {
-            Reply::Status { code: status::OK, .. } => Ok(()),
-            other => Err(context.unexpected(other)),
-        }
-    }
-
-    async fn look(&self, path: &str, request: Request<'_>) -> Result<Option<Attributes>, Error> {
-        let context = self.context(Operation::Stat, path);
-        match self.ask(context, request).await? {
-            Reply::Attributes(raw) => Ok(Some(raw.into())),
-            Reply::Status { code: status::NO_SUCH_FILE | status::NO_SUCH_PATH, .. } => Ok(None),
-            other => Err(context.unexpected(other)),
-        }
-    }
+/// How much a server takes at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effective {
+    /// Bytes asked for in one READ.
+    pub read_bytes: u32,
+    /// READs in flight for one file; 1 means one for the whole session.
+    pub reads_in_flight: usize,
+    /// Bytes sent in one WRITE.
+    pub write_bytes: u32,
+    /// WRITEs in flight for one file.
+    pub writes_in_flight: usize,
+    /// Files open at a time; `None` as long as the server sets no limit.
+    pub files_at_once: Option<usize>,
+    /// Connections made so far: more than one when the server hung up under what was asked of it.
+    pub connections: usize,
 }
 
 impl fmt::Debug for Session {
@@ -87,24 +64,7 @@ impl Session {
     /// # Errors
     /// Names the server and the fix; nothing secret is sent before the host key is accepted.
     pub async fn connect(endpoint: &Endpoint, credentials: &Credentials) -> Result<Self, Error> {
-        let key = login::private_key(endpoint, credentials)?;
-        let limit = endpoint.timeouts.connect + endpoint.timeouts.login;
-        let attempt = async {
-            let mut connection = connect::connect(endpoint).await?;
-            let notes = &connection.notes;
-            login::login(&mut connection.handle, notes, endpoint, credentials, key).await?;
-            let (link, capabilities, handle) = start::start(endpoint, connection).await?;
-            let handle = tokio::sync::Mutex::new(Some(handle));
-            Ok(Inner { server: endpoint.server(), link, capabilities, handle })
-        };
-        let inner = tokio::time::timeout(limit, attempt).await.unwrap_or_else(|_| {
-            Err(Error::Timeout {
-                server: endpoint.server(),
-                operation: Operation::Connect,
-                path: "it".to_owned(),
-                seconds: limit.as_secs(),
-            })
-        })?;
+        let inner = Inner::connect(endpoint, credentials).await?;
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -120,15 +80,32 @@ impl Session {
         self.inner.capabilities
     }
 
-    /// Says goodbye. Transfers that still run end with [`Error::ConnectionLost`].
+    /// How much is asked of the server at once, after what was learned about it so far.
+    #[must_use]
+    pub fn effective(&self) -> Effective {
+        let (reads, writes) = (self.inner.reads.pace(), self.inner.writes.pace());
+        Effective {
+            read_bytes: reads.packet_bytes,
+            reads_in_flight: reads.depth,
+            write_bytes: writes.packet_bytes,
+            writes_in_flight: writes.depth,
+            files_at_once: self.inner.slots.max(),
+            connections: self.inner.connections.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Ends every wait of this session that is not over after that long with [`Error::Deadline`].
+    pub fn end_after(&self, left: Duration) {
+        self.inner.patience.end_after(left);
+    }
+
+    /// Says goodbye, and how much the server took at once. Transfers that still run end with
+    /// [`Error::ConnectionLost`].
     pub async fn close(&self) {
-        self.inner.link.close();
-        let Some(handle) = self.inner.handle.lock().await.take() else { return };
-        let goodbye = async {
-            let _ = handle.disconnect(Disconnect::ByApplication, "done", "en").await;
-            let _ = handle.await;
-        };
-        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+        if !self.inner.is_closed() {
+            self.inner.tell();
+        }
+        self.inner.close().await;
     }
 
     /// Opens a file for pipelined reading from `offset` (bytes).
@@ -308,27 +285,5 @@ impl Session {
         let seconds = u32::try_from(mtime_seconds.max(0)).unwrap_or(u32::MAX);
         let context = self.inner.context(Operation::SetTimes, path);
         self.inner.done(context, Request::SetTimes { path, seconds }).await
-    }
-
-    /// Bytes that this account may still write at `path`; `None` when the server cannot tell.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchFile`] and what a connection can suffer.
-    pub async fn free_bytes(&self, path: &str) -> Result<Option<u64>, Error> {
-        if !self.inner.capabilities.statvfs {
-            return Ok(None);
-        }
-        let context = self.inner.context(Operation::FreeSpace, path);
-        let arguments: [&[u8]; 1] = [path.as_bytes()];
-        let request = Request::Extended { name: "statvfs@openssh.com", arguments: &arguments };
-        match self.inner.ask(context, request).await? {
-            Reply::Extended(mut numbers) if numbers.len() >= 40 => {
-                numbers.advance(8);
-                let fragment_bytes = numbers.get_u64();
-                numbers.advance(16);
-                Ok(Some(numbers.get_u64().saturating_mul(fragment_bytes)))
-            }
-            other => Err(context.unexpected(other)),
-        }
     }
 }

@@ -9,11 +9,10 @@ use russh::{ChannelMsg, ChannelOpenFailure};
 use crate::connect::{Connection, Gate};
 use crate::endpoint::Endpoint;
 use crate::error::{Context, Error, Operation};
-use crate::link::{Link, LinkError};
+use crate::link::{Link, LinkError, Patience};
+use crate::pace::SMALL_BYTES;
 use crate::wire::{Reply, Request};
 
-/// Every server must take this much at once.
-const SMALL_BYTES: u32 = 32 << 10;
 /// The most that fits, with its head, into the 256 KiB that implementations allow.
 const LARGE_BYTES: u32 = 255 << 10;
 
@@ -26,8 +25,8 @@ pub struct Capabilities {
     pub fsync: bool,
     /// `statvfs@openssh.com`: free space can be asked for.
     pub statvfs: bool,
-    /// `check-file`: the server hashes a file itself.
-    pub check_file: bool,
+    /// `check-file`: the server hashes a file itself, and how it is asked.
+    pub check_file: Option<CheckFile>,
     /// `limits@openssh.com`: the three numbers below come from the server.
     pub limits: bool,
     /// Bytes asked for in one READ.
@@ -38,10 +37,20 @@ pub struct Capabilities {
     pub max_open_files: Option<u64>,
 }
 
+/// How a server that hashes files is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckFile {
+    /// `check-file-name`: by path, also where the account may not read.
+    ByName,
+    /// `check-file-handle`: by an open file.
+    ByHandle,
+}
+
 /// Opens the SFTP subsystem on a logged-in connection.
 pub(crate) async fn start(
     endpoint: &Endpoint,
     connection: Connection,
+    patience: Arc<Patience>,
 ) -> Result<(Link, Capabilities, Handle<Gate>), Error> {
     let Connection { handle, notes } = connection;
     let server = endpoint.server();
@@ -78,15 +87,14 @@ pub(crate) async fn start(
         }
     }
     let farewell = Arc::clone(&notes.farewell);
-    let (link, version, extensions) = Link::open(channel, endpoint.timeouts.idle, farewell)
-        .await
-        .map_err(|error| match error {
-        LinkError::Malformed(what) => {
-            no_sftp(format!("{what}; a login script or a shell that prints text breaks SFTP"))
-        }
-        LinkError::Closed(reason) => no_sftp(reason),
-        idle @ LinkError::Idle(_) => context.link(idle),
-    })?;
+    let (link, version, extensions) =
+        Link::open(channel, patience, farewell).await.map_err(|error| match error {
+            LinkError::Malformed(what) => {
+                no_sftp(format!("{what}; a login script or a shell that prints text breaks SFTP"))
+            }
+            LinkError::Closed(reason) => no_sftp(reason),
+            waited @ (LinkError::Idle(_) | LinkError::Over(_)) => context.link(waited),
+        })?;
     if version < 3 {
         return Err(no_sftp(format!("it speaks SFTP version {version}, needed is 3")));
     }
@@ -103,7 +111,11 @@ async fn capabilities(
         posix_rename: offers("posix-rename@openssh.com"),
         fsync: offers("fsync@openssh.com"),
         statvfs: offers("statvfs@openssh.com"),
-        check_file: offers("check-file") || offers("check-file-name"),
+        check_file: if offers("check-file") || offers("check-file-name") {
+            Some(CheckFile::ByName)
+        } else {
+            offers("check-file-handle").then_some(CheckFile::ByHandle)
+        },
         limits: false,
         max_read_bytes: SMALL_BYTES,
         max_write_bytes: SMALL_BYTES,

@@ -15,6 +15,7 @@ pub(crate) mod status {
     pub(crate) const NO_SUCH_FILE: u32 = 2;
     pub(crate) const PERMISSION_DENIED: u32 = 3;
     pub(crate) const FAILURE: u32 = 4;
+    pub(crate) const BAD_MESSAGE: u32 = 5;
     pub(crate) const NO_CONNECTION: u32 = 6;
     pub(crate) const CONNECTION_LOST: u32 = 7;
     pub(crate) const UNSUPPORTED: u32 = 8;
@@ -38,22 +39,67 @@ const INIT: u8 = 1;
 const VERSION: u8 = 2;
 
 /// One question to the server.
+#[derive(Clone)]
 pub(crate) enum Request<'a> {
-    Open { path: &'a str, flags: u32 },
-    Close { handle: &'a [u8] },
-    Read { handle: &'a [u8], offset: u64, len: u32 },
-    Write { handle: &'a [u8], offset: u64, data: Bytes },
-    Lstat { path: &'a str },
-    Fstat { handle: &'a [u8] },
-    SetTimes { path: &'a str, seconds: u32 },
-    OpenDir { path: &'a str },
-    ReadDir { handle: &'a [u8] },
-    Remove { path: &'a str },
-    MkDir { path: &'a str },
-    RealPath { path: &'a str },
-    Stat { path: &'a str },
-    Rename { from: &'a str, to: &'a str },
-    Extended { name: &'a str, arguments: &'a [&'a [u8]] },
+    Open {
+        path: &'a str,
+        flags: u32,
+    },
+    Close {
+        handle: &'a [u8],
+    },
+    Read {
+        handle: &'a [u8],
+        offset: u64,
+        len: u32,
+    },
+    Write {
+        handle: &'a [u8],
+        offset: u64,
+        data: Bytes,
+    },
+    Lstat {
+        path: &'a str,
+    },
+    Fstat {
+        handle: &'a [u8],
+    },
+    SetTimes {
+        path: &'a str,
+        seconds: u32,
+    },
+    OpenDir {
+        path: &'a str,
+    },
+    ReadDir {
+        handle: &'a [u8],
+    },
+    Remove {
+        path: &'a str,
+    },
+    MkDir {
+        path: &'a str,
+    },
+    RealPath {
+        path: &'a str,
+    },
+    Stat {
+        path: &'a str,
+    },
+    Rename {
+        from: &'a str,
+        to: &'a str,
+    },
+    Extended {
+        name: &'a str,
+        arguments: &'a [&'a [u8]],
+    },
+    /// The hash of a whole file, as one block; the subject is a path or a handle.
+    CheckFile {
+        name: &'a str,
+        subject: &'a [u8],
+        algorithm: &'a str,
+    },
 }
 
 /// A packet ready to send: a small head, and for a write the data, uncopied.
@@ -109,6 +155,19 @@ pub(crate) fn greeting() -> Bytes {
 }
 
 impl Request<'_> {
+    /// Whether asking twice does no harm, and no handle of one connection is named.
+    pub(crate) fn is_repeatable(&self) -> bool {
+        match self {
+            Self::Open { flags, .. } => flags & open::EXCLUSIVE == 0,
+            Self::Lstat { .. }
+            | Self::Stat { .. }
+            | Self::OpenDir { .. }
+            | Self::RealPath { .. }
+            | Self::Extended { name: "statvfs@openssh.com", .. } => true,
+            _ => false,
+        }
+    }
+
     pub(crate) fn encode(self, id: u32) -> Frame {
         let none = Bytes::new();
         match self {
@@ -141,6 +200,14 @@ impl Request<'_> {
             Self::Extended { name, arguments } => arguments
                 .iter()
                 .fold(Encoder::new(200, id).string(name), Encoder::string)
+                .finish(none),
+            Self::CheckFile { name, subject, algorithm } => Encoder::new(200, id)
+                .string(name)
+                .string(subject)
+                .string(algorithm)
+                .u64(0)
+                .u64(0)
+                .u32(0)
                 .finish(none),
         }
     }
@@ -190,7 +257,7 @@ const ATTR_PERMISSIONS: u32 = 4;
 const ATTR_TIMES: u32 = 8;
 const ATTR_EXTENDED: u32 = 0x8000_0000;
 
-fn string(packet: &mut Bytes) -> Result<Bytes, Malformed> {
+pub(crate) fn string(packet: &mut Bytes) -> Result<Bytes, Malformed> {
     let len = packet.try_get_u32()? as usize;
     if len > packet.len() {
         return Err(Malformed("a string is longer than its packet".to_owned()));

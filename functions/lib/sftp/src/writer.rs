@@ -8,12 +8,11 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::{Context, Error, Operation};
+use crate::inner::{Inner, Opened};
 use crate::link::{LinkError, Pending};
-use crate::session::Inner;
+use crate::pace::{First, MAX_DEPTH, Pace};
 use crate::wire::{Reply, Request, open, status};
 
-/// WRITEs in flight.
-const MAX_DEPTH: usize = 64;
 /// WRITEs that need no room in the session's budget, so that no writer ever stands still.
 const FREE_DEPTH: usize = 2;
 
@@ -32,16 +31,33 @@ pub enum WriteMode {
 pub struct Writer {
     inner: Arc<Inner>,
     path: String,
-    handle: Option<Bytes>,
+    file: Opened,
     in_flight: VecDeque<Part>,
+    /// What still has to be sent, in order.
+    queue: VecDeque<(u64, Bytes)>,
     small: BytesMut,
     next_offset: u64,
+    /// How this file is sent; more carefully than the session's others until it is known whether
+    /// that helps.
+    pace: Pace,
     broken: bool,
 }
 
 struct Part {
+    offset: u64,
+    /// Kept until the server has it.
+    data: Bytes,
+    /// WRITEs in flight when it was sent, itself included.
+    depth: usize,
     answer: Pending,
     _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Part {
+    fn used(&self) -> Pace {
+        let packet_bytes = u32::try_from(self.data.len()).unwrap_or(u32::MAX);
+        Pace { packet_bytes, depth: self.depth }
+    }
 }
 
 impl fmt::Debug for Writer {
@@ -49,14 +65,6 @@ impl fmt::Debug for Writer {
         let mut shown = f.debug_struct("Writer");
         shown.field("path", &self.path).field("next_offset", &self.next_offset);
         shown.finish_non_exhaustive()
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        if let Some(handle) = self.handle.take() {
-            drop(self.inner.link.send(Request::Close { handle: &handle }));
-        }
     }
 }
 
@@ -73,20 +81,21 @@ impl Writer {
             WriteMode::ResumeAt(offset) => (open::CREATE, offset),
         };
         let request = Request::Open { path, flags: open::WRITE | flags };
-        let handle = match inner.link.ask(request).await.map_err(|error| context.link(error))? {
-            Reply::Handle(handle) => handle,
-            Reply::Status { code: status::FAILURE, .. } if mode == WriteMode::CreateNew => {
+        let file = match inner.open(context, request).await {
+            Err(Error::Refused { status: status::FAILURE, .. }) if mode == WriteMode::CreateNew => {
                 let (server, path) = (inner.server.clone(), path.to_owned());
                 return Err(Error::TargetExists { server, path });
             }
-            other => return Err(context.unexpected(other)),
+            opened => opened?,
         };
         let writer = Self {
             path: path.to_owned(),
-            handle: Some(handle),
+            file,
             in_flight: VecDeque::new(),
+            queue: VecDeque::new(),
             small: BytesMut::new(),
             next_offset: offset,
+            pace: inner.writes.pace(),
             broken: false,
             inner,
         };
@@ -97,9 +106,8 @@ impl Writer {
     }
 
     async fn refuse_gap(&self, offset_bytes: u64) -> Result<(), Error> {
-        let Some(handle) = &self.handle else { return Ok(()) };
-        let context = self.inner.context(Operation::Write, &self.path);
-        let asked = self.inner.link.ask(Request::Fstat { handle }).await;
+        let context = self.context();
+        let asked = self.file.line.link.ask(Request::Fstat { handle: self.file.handle() }).await;
         match asked.map_err(|error| context.link(error))? {
             Reply::Attributes(raw) if raw.size.is_some_and(|size| size < offset_bytes) => {
                 Err(Error::ResumeGap {
@@ -125,16 +133,17 @@ impl Writer {
     pub async fn write(&mut self, mut data: Bytes) -> Result<(), Error> {
         self.refuse_broken()?;
         self.broken = true;
-        let packet = self.inner.capabilities.max_write_bytes as usize;
+        let packet = self.limit().packet_bytes as usize;
         while !data.is_empty() {
             if self.small.is_empty() && data.len() >= packet {
                 let piece = data.split_to(packet);
                 self.send(piece).await?;
                 continue;
             }
-            let piece = data.split_to(data.len().min(packet - self.small.len()));
+            let gap = packet.saturating_sub(self.small.len());
+            let piece = data.split_to(data.len().min(gap));
             self.small.extend_from_slice(&piece);
-            if self.small.len() == packet {
+            if self.small.len() >= packet {
                 let full = self.small.split().freeze();
                 self.send(full).await?;
             }
@@ -156,56 +165,149 @@ impl Writer {
         }
         while let Some(mut part) = self.in_flight.pop_front() {
             let answer = part.answer.answer().await;
-            self.accept(answer)?;
+            self.settle(part, answer).await?;
+            self.pump().await?;
         }
-        let Some(handle) = self.handle.take() else { return Ok(self.next_offset) };
-        if self.inner.capabilities.fsync {
-            let arguments: [&[u8]; 1] = [&handle];
-            let request = Request::Extended { name: "fsync@openssh.com", arguments: &arguments };
-            match self.inner.link.ask(request).await {
-                Ok(Reply::Status { code: status::UNSUPPORTED, .. }) => {}
-                answer => self.accept(answer)?,
-            }
+        // The server has all of it: if more care was taken, it helped.
+        self.learn(self.pace);
+        let mut sealed = self.seal().await;
+        if let Err(LinkError::Closed(reason)) = &sealed
+            && self.inner.is_worth_renewing(&self.file.line)
+        {
+            let lost = self.context().link(LinkError::Closed(reason.clone()));
+            self.reopen(self.next_offset, lost).await?;
+            sealed = self.seal().await;
         }
-        let closed = self.inner.link.ask(Request::Close { handle: &handle }).await;
-        self.accept(closed)?;
+        accept(self.context(), sealed)?;
         Ok(self.next_offset)
     }
 
-    async fn send(&mut self, data: Bytes) -> Result<(), Error> {
-        while let Some(answer) = self.in_flight.front_mut().and_then(|p| p.answer.try_answer()) {
-            self.in_flight.pop_front();
-            self.accept(answer)?;
+    /// On disk, where the server offers that, and closed.
+    async fn seal(&mut self) -> Result<Reply, LinkError> {
+        if self.inner.capabilities.fsync {
+            let arguments: [&[u8]; 1] = [self.file.handle()];
+            let request = Request::Extended { name: "fsync@openssh.com", arguments: &arguments };
+            match self.file.line.link.ask(request).await? {
+                Reply::Status { code: status::OK | status::UNSUPPORTED, .. } => {}
+                refused => return Ok(refused),
+            }
         }
-        let bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
-        let room = loop {
-            let budget = Arc::clone(self.inner.link.budget());
+        self.file.close().await
+    }
+
+    async fn send(&mut self, data: Bytes) -> Result<(), Error> {
+        let offset = self.next_offset;
+        self.next_offset += data.len() as u64;
+        self.queue.push_back((offset, data));
+        self.pump().await
+    }
+
+    fn limit(&self) -> Pace {
+        self.inner.writes.pace().and(self.pace)
+    }
+
+    /// Sends what is queued; waits only while enough is in flight.
+    async fn pump(&mut self) -> Result<(), Error> {
+        loop {
+            while let Some(answer) = self.in_flight.front_mut().and_then(|p| p.answer.try_answer())
+            {
+                let Some(part) = self.in_flight.pop_front() else { break };
+                self.settle(part, answer).await?;
+            }
+            let limit = self.limit();
+            let packet = limit.packet_bytes as usize;
+            let Some((_, next)) = self.queue.front() else { return Ok(()) };
+            let bytes = u32::try_from(next.len().min(packet)).unwrap_or(u32::MAX);
+            let budget = Arc::clone(self.file.line.link.budget());
             let room = budget.try_acquire_many_owned(bytes).ok();
-            let limit = if room.is_some() { MAX_DEPTH } else { FREE_DEPTH };
-            if self.in_flight.len() < limit {
-                break room;
+            let depth = if room.is_some() { MAX_DEPTH } else { FREE_DEPTH }.min(limit.depth);
+            if self.in_flight.len() < depth {
+                self.send_one(packet, room);
+                continue;
             }
             drop(room);
             if let Some(first) = self.in_flight.front_mut() {
                 let answer = first.answer.answer().await;
-                self.in_flight.pop_front();
-                self.accept(answer)?;
+                if let Some(part) = self.in_flight.pop_front() {
+                    self.settle(part, answer).await?;
+                }
             }
+        }
+    }
+
+    fn send_one(&mut self, packet: usize, room: Option<OwnedSemaphorePermit>) {
+        let Some((offset, mut data)) = self.queue.pop_front() else { return };
+        if data.len() > packet {
+            let rest = data.split_off(packet);
+            self.queue.push_front((offset + packet as u64, rest));
+        }
+        let request = Request::Write { handle: self.file.handle(), offset, data: data.clone() };
+        let answer = self.file.line.link.send(request);
+        let depth = self.in_flight.len() + 1;
+        let part = Part { offset, data, depth, answer, _room: room };
+        self.inner.writes.trying(part.used());
+        self.in_flight.push_back(part);
+    }
+
+    /// Takes the answer to a WRITE. A server that fails under what it was not known to take is sent
+    /// the same again, more carefully.
+    async fn settle(&mut self, part: Part, answer: Result<Reply, LinkError>) -> Result<(), Error> {
+        let hung_up = matches!(answer, Err(LinkError::Closed(_))) && !self.inner.is_closed();
+        let refused =
+            matches!(answer, Ok(Reply::Status { code: status::FAILURE | status::BAD_MESSAGE, .. }));
+        let Err(error) = accept(self.context(), answer) else {
+            self.inner.writes.proved(part.used());
+            return Ok(());
         };
-        let Some(handle) = &self.handle else { return Ok(()) };
-        let offset = self.next_offset;
-        self.next_offset += u64::from(bytes);
-        let answer = self.inner.link.send(Request::Write { handle, offset, data });
-        self.in_flight.push_back(Part { answer, _room: room });
+        if !(hung_up || refused) {
+            return Err(error);
+        }
+        // All that was in flight counts: a server may fail at the first for the sake of the last.
+        let used = self.in_flight.iter().map(Part::used).fold(part.used(), Pace::or);
+        let limit = self.limit();
+        let lower = if limit.and(used) != used {
+            Some(limit)
+        } else if self.inner.writes.is_proven(used) {
+            // Not for the sake of this file; perhaps for that of another.
+            (hung_up && self.inner.is_worth_renewing(&self.file.line)).then_some(limit)
+        } else {
+            limit.slower(used.packet_bytes, First::Packet)
+        };
+        let Some(lower) = lower else { return Err(error) };
+        self.pace = lower;
+        let acknowledged = part.offset;
+        for part in self.in_flight.drain(..).rev().chain([part]) {
+            self.queue.push_front((part.offset, part.data));
+        }
+        if hung_up {
+            // It hits every transfer of the session, so all of them have to know.
+            self.file.line.blame();
+            self.learn(lower);
+            self.reopen(acknowledged, error).await?;
+        }
         Ok(())
     }
 
-    fn accept(&self, answer: Result<Reply, LinkError>) -> Result<(), Error> {
-        let context = self.context();
-        match answer.map_err(|error| context.link(error))? {
-            Reply::Status { code: status::OK, .. } => Ok(()),
-            other => Err(context.unexpected(other)),
+    fn learn(&self, pace: Pace) {
+        if self.inner.writes.learn(pace) {
+            self.inner.tell();
         }
+    }
+
+    /// Opens the same file over a new connection; it has to hold what was acknowledged.
+    async fn reopen(&mut self, acknowledged: u64, lost: Error) -> Result<(), Error> {
+        if self.inner.renew(&self.file.line).await.is_err() {
+            return Err(lost);
+        }
+        self.file.let_go();
+        // Not created again: a server that takes files away must not be left an empty one.
+        let request = Request::Open { path: &self.path, flags: open::WRITE };
+        let context = self.inner.context(Operation::Write, &self.path);
+        self.file = match self.inner.open(context, request).await {
+            Err(Error::NoSuchDirectory { .. }) => return Err(lost),
+            opened => opened?,
+        };
+        self.refuse_gap(acknowledged).await
     }
 
     fn refuse_broken(&self) -> Result<(), Error> {
@@ -218,5 +320,12 @@ impl Writer {
 
     fn context(&self) -> Context<'_> {
         self.inner.context(Operation::Write, &self.path)
+    }
+}
+
+fn accept(context: Context<'_>, answer: Result<Reply, LinkError>) -> Result<(), Error> {
+    match answer.map_err(|error| context.link(error))? {
+        Reply::Status { code: status::OK, .. } => Ok(()),
+        other => Err(context.unexpected(other)),
     }
 }

@@ -167,6 +167,30 @@ fn certificate_cases() -> Vec<Case> {
     ]
 }
 
+fn counting_cases() -> Vec<Case> {
+    vec![
+        Case {
+            name: "a delimiter that is the quote as well",
+            kind: Kind::Embedded,
+            spoil: |world| world.profile["records"]["delimiter"] = "\"".into(),
+            code: "records.options",
+            says: |_| texts(&["delimiter, quote, escape and line ends must differ"]),
+            logins: (0, 0),
+        },
+        Case {
+            name: "a declared count's pattern that is none",
+            kind: Kind::Embedded,
+            spoil: |world| {
+                let declared = json!({"place": "trailer", "pattern": "TRL("});
+                world.profile["records"]["declared"] = declared;
+            },
+            code: "records.options",
+            says: |_| texts(&["pattern"]),
+            logins: (0, 0),
+        },
+    ]
+}
+
 /// One world per case; every failed case is told before the test fails.
 async fn check(cases: Vec<Case>) {
     let mut wrong = Vec::new();
@@ -232,4 +256,9 @@ async fn a_secret_that_cannot_work_ends_the_run_before_its_first_file() {
 #[tokio::test]
 async fn a_certificate_that_cannot_be_sealed_for_ends_the_run_before_its_first_file() {
     check(certificate_cases()).await;
+}
+
+#[tokio::test]
+async fn counting_rules_that_cannot_be_meant_end_the_run_before_its_first_file() {
+    check(counting_cases()).await;
 }

@@ -84,7 +84,7 @@ impl Profile {
             (&self.source.host, &self.source.username, &self.source.directory),
             &self.source.auth,
             &self.source.host_keys,
-            self.source.max_connections,
+            (self.source.max_connections, self.source.transfers_per_connection),
         );
         endpoint_problems(
             &mut found,
@@ -92,7 +92,7 @@ impl Profile {
             (&self.target.host, &self.target.username, &self.target.directory),
             &self.target.auth,
             &self.target.host_keys,
-            self.target.max_connections,
+            (self.target.max_connections, self.target.transfers_per_connection),
         );
         self.source_problems(&mut found);
         self.target_problems(&mut found);
@@ -182,8 +182,9 @@ impl Profile {
             ("records.escape", records.escape.as_ref()),
         ];
         for (path, text) in characters {
+            let absent = path == "records.quote" && records.quote.is_empty();
             let single = text.is_none_or(|text| text.len() == 1 && text.is_ascii());
-            found.check(single, path, "must be one ASCII character.");
+            found.check(absent || single, path, "must be one ASCII character.");
         }
         found.check(
             records.model != RecordModel::Fixed || records.record_bytes.is_some_and(|n| n > 0),
@@ -244,7 +245,7 @@ fn endpoint_problems(
     (host, username, directory): (&str, &str, &str),
     auth: &SshAuth,
     host_keys: &[String],
-    max_connections: u32,
+    (max_connections, transfers_per_connection): (u32, u32),
 ) {
     for (field, value) in [("host", host), ("username", username), ("directory", directory)] {
         found.check(!value.trim().is_empty(), &format!("{side}.{field}"), "must not be empty.");
@@ -277,6 +278,11 @@ fn endpoint_problems(
         (1..=100).contains(&max_connections),
         &format!("{side}.max_connections"),
         "must be between 1 and 100.",
+    );
+    found.check(
+        (1..=16).contains(&transfers_per_connection),
+        &format!("{side}.transfers_per_connection"),
+        "must be between 1 and 16.",
     );
 }
 
@@ -340,6 +346,8 @@ mod tests {
         let profile = Profile::parse(&minimal().to_string()).expect("minimal profile");
         assert_eq!(profile.source.port, 22);
         assert_eq!(profile.target.max_connections, 9);
+        assert_eq!(profile.source.transfers_per_connection, 4);
+        assert_eq!(profile.target.transfers_per_connection, 4);
         assert_eq!(profile.unpack.max_ratio, 200);
         assert_eq!(profile.records.large_above_bytes, 5_368_709_120);
     }
@@ -378,6 +386,30 @@ mod tests {
             "report.url",
         ] {
             assert!(paths.contains(&path), "{path} missing in {paths:?}");
+        }
+    }
+
+    #[test]
+    fn transfers_per_connection_have_a_range_and_the_schema_tells_it() {
+        for side in ["source", "target"] {
+            for (number, good) in [(0, false), (1, true), (16, true), (17, false)] {
+                let mut value = minimal();
+                value[side]["transfers_per_connection"] = number.into();
+                let result = Profile::parse(&value.to_string());
+                let path = format!("{side}.transfers_per_connection");
+                match result {
+                    Ok(_) => assert!(good, "{path} {number}"),
+                    Err(problems) => {
+                        assert!(!good && problems.0.len() == 1, "{path} {number}: {problems}");
+                        assert_eq!(problems.0[0].path, path);
+                    }
+                }
+            }
+        }
+        let schema = schema();
+        for side in ["Source", "Target"] {
+            let field = &schema["$defs"][side]["properties"]["transfers_per_connection"];
+            assert_eq!((&field["minimum"], &field["maximum"]), (&1.into(), &16.into()), "{schema}");
         }
     }
 

@@ -19,6 +19,11 @@ pub(super) const fn max_connections() -> u32 {
     9
 }
 
+/// Four: enough that small files do not wait for each other's round trips.
+pub(super) const fn transfers_per_connection() -> u32 {
+    4
+}
+
 pub(super) const fn report_timeout() -> u64 {
     10
 }

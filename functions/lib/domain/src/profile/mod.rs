@@ -72,6 +72,10 @@ pub struct Source {
     /// Most connections held to this server at once.
     #[serde(default = "defaults::max_connections")]
     pub max_connections: u32,
+    /// Most files transferred at once over one connection, 1 to 16.
+    #[serde(default = "defaults::transfers_per_connection")]
+    #[schemars(range(min = 1, max = 16))]
+    pub transfers_per_connection: u32,
     /// What happens to a source file after its last member has a receipt.
     #[serde(default)]
     pub after_delivery: AfterDelivery,
@@ -134,7 +138,7 @@ pub struct Records {
     pub header_records: u64,
     /// Trailing records that are not data.
     pub trailer_records: u64,
-    /// CSV quote character; one ASCII character.
+    /// CSV quote character; one ASCII character, or empty for files that quote nothing.
     pub quote: String,
     /// CSV escape character inside quotes, when it is not a doubled quote.
     pub escape: Option<String>,
@@ -327,6 +331,10 @@ pub struct Target {
     /// Most connections held to this server at once.
     #[serde(default = "defaults::max_connections")]
     pub max_connections: u32,
+    /// Most files transferred at once over one connection, 1 to 16.
+    #[serde(default = "defaults::transfers_per_connection")]
+    #[schemars(range(min = 1, max = 16))]
+    pub transfers_per_connection: u32,
     /// Suffix of a file that is still being written.
     #[serde(default = "defaults::temporary_suffix")]
     pub temporary_suffix: String,

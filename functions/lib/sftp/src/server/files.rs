@@ -15,8 +15,10 @@ use russh_sftp::protocol::{
 };
 use russh_sftp::server::{Handler, StatusReply};
 
-use super::Options;
+use sha2::{Digest, Sha256};
+
 use super::jail::Jail;
+use super::{Hashes, Options, Quirks};
 
 /// Rows in one answer to READDIR.
 const ROWS: usize = 100;
@@ -33,6 +35,7 @@ pub(super) struct Files {
     jail: Jail,
     extensions: bool,
     max_answer_bytes: u32,
+    quirks: Quirks,
     open: HashMap<String, Open>,
     next_handle: u64,
 }
@@ -42,12 +45,16 @@ type Answer<T> = Result<T, StatusReply>;
 impl Files {
     pub(super) fn new(jail: Jail, options: &Options) -> Self {
         let &Options { extensions, max_answer_bytes, .. } = options;
-        Self { jail, extensions, max_answer_bytes, open: HashMap::new(), next_handle: 0 }
+        let quirks = options.quirks.clone();
+        Self { jail, extensions, max_answer_bytes, quirks, open: HashMap::new(), next_handle: 0 }
     }
 
     fn keep(&mut self, id: u32, open: Open) -> Answer<Handle> {
-        if self.open.len() >= MAX_OPEN {
-            return Err(StatusCode::Failure.with_message("too many open files"));
+        if self.open.len() >= self.quirks.max_open.unwrap_or(MAX_OPEN) {
+            return Err(match self.quirks.silent_about_files {
+                true => StatusCode::Failure.into(),
+                false => StatusCode::Failure.with_message("too many open files"),
+            });
         }
         self.next_handle += 1;
         let handle = self.next_handle.to_string();
@@ -148,6 +155,17 @@ impl Handler for Files {
             for name in ["posix-rename@openssh.com", "fsync@openssh.com", "limits@openssh.com"] {
                 version.extensions.insert(name.to_owned(), "1".to_owned());
             }
+            if self.quirks.no_posix_rename {
+                version.extensions.remove("posix-rename@openssh.com");
+            }
+            if self.quirks.free_bytes.is_some() {
+                version.extensions.insert("statvfs@openssh.com".to_owned(), "2".to_owned());
+            }
+            if self.quirks.hashes != Hashes::None {
+                let by_handle = self.quirks.hashes == Hashes::ByHandle;
+                let name = if by_handle { "check-file-handle" } else { "check-file" };
+                version.extensions.insert(name.to_owned(), String::new());
+            }
         }
         Ok(version)
     }
@@ -160,6 +178,9 @@ impl Handler for Files {
         _: FileAttributes,
     ) -> Answer<Handle> {
         let path = self.follow(&filename)?;
+        if self.quirks.drop_box && flags.contains(OpenFlags::READ) {
+            return Err(StatusCode::PermissionDenied.into());
+        }
         // Append is done at each write; the flag itself would turn off writing by position.
         let append = flags.contains(OpenFlags::APPEND);
         let mut plain = flags;
@@ -181,7 +202,13 @@ impl Handler for Files {
     async fn read(&mut self, id: u32, handle: String, offset: u64, len: u32) -> Answer<Data> {
         let (file, _) = self.file(&handle)?;
         let mut data = vec![0; len.min(self.max_answer_bytes).min(MAX_READ_BYTES) as usize];
-        let got = file.read_at(&mut data, offset).map_err(refusal)?;
+        let mut got = file.read_at(&mut data, offset).map_err(refusal)?;
+        if let Some(end) = self.quirks.ends_at {
+            got = got.min(usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX));
+        }
+        if self.quirks.bad_sector.is_some_and(|at| (offset..offset + got as u64).contains(&at)) {
+            return Err(StatusCode::Failure.with_message("input/output error"));
+        }
         if got == 0 && len > 0 {
             return Err(StatusCode::Eof.into());
         }
@@ -209,7 +236,9 @@ impl Handler for Files {
 
     async fn stat(&mut self, id: u32, path: String) -> Answer<Attrs> {
         let metadata = self.follow(&path)?.metadata().map_err(refusal)?;
-        Ok(Attrs { id, attrs: attributes(&metadata) })
+        let mut attrs = attributes(&metadata);
+        attrs.size = attrs.size.map(|size| size + self.quirks.adds_to_sizes);
+        Ok(Attrs { id, attrs })
     }
 
     async fn fstat(&mut self, id: u32, handle: String) -> Answer<Attrs> {
@@ -247,6 +276,9 @@ impl Handler for Files {
                 let name = row.file_name().to_string_lossy().into_owned();
                 files.push(Row::new(name, attributes(&metadata)));
             }
+        }
+        if self.quirks.endless_listing {
+            files.push(Row::new(format!("more-{id}"), FileAttributes::empty()));
         }
         if files.is_empty() { Err(StatusCode::Eof.into()) } else { Ok(Name { id, files }) }
     }
@@ -305,7 +337,48 @@ impl Handler for Files {
                 let data = data.map_err(|_| StatusReply::from(StatusCode::Failure))?.to_vec();
                 Ok(ExtendedReply { id, data }.into())
             }
+            "statvfs@openssh.com" => {
+                let free_bytes = self.quirks.free_bytes.ok_or_else(|| self.unimplemented())?;
+                // Units of one byte: size, fragments, blocks, free to root, free to us.
+                let numbers = [1, 1, free_bytes.max(1), free_bytes, free_bytes, 0, 0, 0, 0, 0, 255];
+                let data = numbers.into_iter().flat_map(u64::to_be_bytes).collect();
+                Ok(ExtendedReply { id, data }.into())
+            }
+            "check-file-name" | "check-file-handle" => self.hashed(id, &request, data),
             _ => Err(self.unimplemented()),
         }
+    }
+}
+
+impl Files {
+    /// Answers `check-file` for a whole file.
+    fn hashed(&self, id: u32, request: &str, data: Vec<u8>) -> Answer<Packet> {
+        let subject = {
+            let mut data = Bytes::from(data);
+            crate::wire::string(&mut data).map_err(|_| bad_message())?
+        };
+        let subject = String::from_utf8_lossy(&subject);
+        let content = if request == "check-file-name" {
+            fs::read(self.follow(&subject)?).map_err(refusal)?
+        } else {
+            let (file, _) = self.file(&subject)?;
+            let mut content = vec![0; file.metadata().map_err(refusal)?.len() as usize];
+            file.read_exact_at(&mut content, 0).map_err(refusal)?;
+            content
+        };
+        let mut hash = Sha256::digest(&content).to_vec();
+        let algorithm: &[u8] = match self.quirks.hashes {
+            Hashes::None => return Err(self.unimplemented()),
+            Hashes::Refused => return Err(StatusCode::Failure.into()),
+            Hashes::OnlyMd5 => b"md5",
+            Hashes::Wrong => {
+                hash.reverse();
+                b"sha256"
+            }
+            Hashes::ByName | Hashes::ByHandle => b"sha256",
+        };
+        let len = u32::try_from(algorithm.len()).unwrap_or_default();
+        let data = [&len.to_be_bytes()[..], algorithm, &hash].concat();
+        Ok(ExtendedReply { id, data }.into())
     }
 }

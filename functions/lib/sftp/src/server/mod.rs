@@ -3,6 +3,7 @@
 
 mod files;
 mod jail;
+mod quirks;
 mod ssh;
 
 use std::io;
@@ -18,6 +19,8 @@ use tokio::task::JoinHandle;
 
 use crate::endpoint::Secret;
 use crate::keys;
+
+pub use quirks::{Hashes, Quirks, Reads, WireFault};
 
 /// What the server serves, and to whom.
 #[derive(Clone, Debug)]
@@ -38,6 +41,8 @@ pub struct Options {
     pub extensions: bool,
     /// Bytes in one answer to READ, also when more are asked for and promised.
     pub max_answer_bytes: u32,
+    /// How it falls short of what clients expect.
+    pub quirks: Quirks,
 }
 
 impl Options {
@@ -53,6 +58,7 @@ impl Options {
             key_and_password: false,
             extensions: true,
             max_answer_bytes: files::MAX_READ_BYTES,
+            quirks: Quirks::default(),
         }
     }
 }

@@ -13,6 +13,7 @@ use russh::{Channel, ChannelId, MethodKind, MethodSet};
 use super::Options;
 use super::files::Files;
 use super::jail::Jail;
+use super::quirks;
 use crate::duplex::Duplex;
 use crate::endpoint::Secret;
 
@@ -145,7 +146,13 @@ impl Handler for Visitor {
                 let files = Files::new(jail, &self.account.options);
                 // russh delivers to a channel and takes from it in one loop: while an answer waits
                 // to go out, questions have to be taken in.
-                russh_sftp::server::run(Duplex::new(channel.into_stream()), files).await;
+                let stream = Duplex::new(channel.into_stream());
+                let quirks = &self.account.options.quirks;
+                if quirks.are_on_the_wire() {
+                    russh_sftp::server::run(quirks::between(stream, quirks), files).await;
+                } else {
+                    russh_sftp::server::run(stream, files).await;
+                }
             }
             None => session.channel_failure(id)?,
         }

@@ -1,5 +1,5 @@
-//! One suite, run against a real OpenSSH sshd and against the embedded server, with and without
-//! its extensions.
+//! One suite, run against a real OpenSSH sshd, a real ProFTPD and the embedded server, with and
+//! without its extensions.
 
 use crate::world::{Server, World, noise};
 use bytes::Bytes;
@@ -14,6 +14,12 @@ macro_rules! conformance {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $check() {
                 super::$check(crate::world::World::openssh()).await;
+            })*
+        }
+        mod proftpd {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $check() {
+                super::$check(crate::world::World::proftpd()).await;
             })*
         }
         mod embedded {
@@ -63,6 +69,9 @@ conformance!(
     a_wrong_host_key_is_named,
     no_pinned_host_key_is_refused,
     a_second_pinned_key_is_accepted,
+    hashes_where_it_can,
+    tells_free_space_where_it_can,
+    a_small_end_over_all_is_kept,
 );
 
 #[tokio::test]
@@ -90,13 +99,13 @@ async fn a_server_that_falls_silent_is_a_timeout() {
     assert_eq!(code(session.stat("/").await), ("sftp.timeout", ErrorClass::Transient));
 }
 
-async fn put(session: &Session, path: &str, data: &[u8]) {
+pub async fn put(session: &Session, path: &str, data: &[u8]) {
     let mut writer = session.writer(path, WriteMode::Truncate).await.unwrap();
     writer.write(Bytes::copy_from_slice(data)).await.unwrap();
     assert_eq!(writer.finish().await.unwrap(), data.len() as u64);
 }
 
-async fn get(session: &Session, path: &str, offset: u64) -> Vec<u8> {
+pub async fn get(session: &Session, path: &str, offset: u64) -> Vec<u8> {
     let mut reader = session.reader(path, offset).await.unwrap();
     let mut data = Vec::new();
     while let Some(piece) = reader.next().await.unwrap() {
@@ -107,12 +116,12 @@ async fn get(session: &Session, path: &str, offset: u64) -> Vec<u8> {
     data
 }
 
-fn same(left: &[u8], right: &[u8]) {
+pub fn same(left: &[u8], right: &[u8]) {
     assert_eq!(left.len(), right.len());
     assert_eq!(Sha256::digest(left), Sha256::digest(right));
 }
 
-fn code<T>(result: Result<T, Error>) -> (&'static str, ErrorClass) {
+pub fn code<T>(result: Result<T, Error>) -> (&'static str, ErrorClass) {
     match result {
         Ok(_) => panic!("an error was expected"),
         Err(error) => (error.code(), error.class()),
@@ -521,4 +530,45 @@ async fn no_pinned_host_key_is_refused(world: World) {
 async fn a_second_pinned_key_is_accepted(mut world: World) {
     world.endpoint.host_keys.insert(0, format!("SHA256:{}", "A".repeat(43)));
     world.connect().await.close().await;
+}
+
+async fn hashes_where_it_can(world: World) {
+    let session = world.connect().await;
+    let data = noise(3_000_001, 21);
+    std::fs::write(world.folder.join("f"), &data).unwrap();
+    let found = session.server_hash(&world.remote("f"), data.len() as u64).await.unwrap();
+    let hash: [u8; 32] = Sha256::digest(&data).into();
+    let offered = session.capabilities().check_file.is_some();
+    assert!(found == Some(hash) || found.is_none() && !offered, "{found:?}");
+    assert_eq!(session.server_hash(&world.remote("f"), 0).await.unwrap(), None);
+    assert_eq!(session.server_hash(&world.remote("f"), 1 << 32).await.unwrap(), None);
+    if found.is_some() {
+        let result = session.server_hash(&world.remote("absent"), 5).await;
+        assert_eq!(code(result).0, "sftp.no_such_file");
+    }
+}
+
+async fn tells_free_space_where_it_can(world: World) {
+    let session = world.connect().await;
+    let free = session.free_bytes(&world.remote).await.unwrap();
+    assert_eq!(free.is_some(), session.capabilities().statvfs);
+    session.refuse_full(&world.remote, 1).await.unwrap();
+    let refused = session.refuse_full(&world.remote, u64::MAX).await;
+    if free.is_some() {
+        let error = refused.unwrap_err();
+        assert!(error.to_string().contains("18446744073709551615 are needed"), "{error}");
+        assert_eq!(code::<()>(Err(error)), ("sftp.disk_full", ErrorClass::Transient));
+    } else {
+        refused.unwrap();
+    }
+}
+
+async fn a_small_end_over_all_is_kept(world: World) {
+    let session = world.connect().await;
+    std::fs::write(world.folder.join("f"), b"abc").unwrap();
+    session.end_after(std::time::Duration::ZERO);
+    assert_eq!(code(session.stat("/").await), ("sftp.deadline", ErrorClass::Transient));
+    session.end_after(std::time::Duration::MAX);
+    assert!(session.stat(&world.remote("f")).await.unwrap().is_some());
+    session.close().await;
 }

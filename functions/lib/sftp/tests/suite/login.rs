@@ -17,8 +17,8 @@ async fn refused(world: &World, credentials: &Credentials) -> Error {
 
 fn home(world: &World) -> &std::path::Path {
     match &world.server {
-        Server::OpenSsh(sshd) => &sshd.home,
-        Server::Embedded(_) => panic!("an sshd was expected"),
+        Server::OpenSsh(daemon) | Server::ProFtpd(daemon) => &daemon.home,
+        Server::Embedded(_) => panic!("a program was expected"),
     }
 }
 

@@ -5,4 +5,12 @@ mod conformance;
 #[cfg(test)]
 mod login;
 #[cfg(test)]
+mod long;
+#[cfg(test)]
+mod matrix;
+#[cfg(test)]
+mod proftpd;
+#[cfg(test)]
+mod quirks;
+#[cfg(test)]
 mod world;

@@ -1,5 +1,5 @@
-//! The servers of the tests: a real OpenSSH `sshd` and the embedded one, each on a random loopback
-//! port over a temporary folder, with keys made for this run.
+//! The servers of the tests: a real OpenSSH `sshd`, a real ProFTPD and the embedded one, each on a
+//! random loopback port over a temporary folder, with keys made for this run.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sftp::server::{Options, SftpServer};
-use sftp::{Credentials, Endpoint, Session, Timeouts};
+use sftp::{Credentials, Endpoint, REKEY_BYTES, Session, Timeouts};
 use tempfile::TempDir;
 
 pub const SSHD: &str = "/usr/sbin/sshd";
@@ -22,22 +22,32 @@ pub struct World {
     /// How that folder is called by the server.
     pub remote: String,
     pub server: Server,
-    _temporary: TempDir,
+    /// Removed with the world.
+    pub _temporary: TempDir,
 }
 
 pub enum Server {
-    OpenSsh(Sshd),
+    OpenSsh(Daemon),
+    ProFtpd(Daemon),
     Embedded(SftpServer),
 }
 
-/// A running sshd; killed with its connections when dropped.
-pub struct Sshd {
-    child: Child,
-    log: PathBuf,
+/// A running server program; killed with its connections when dropped.
+pub struct Daemon {
+    pub child: Child,
+    pub log: PathBuf,
     pub home: PathBuf,
 }
 
-impl Sshd {
+impl Daemon {
+    /// Waits until it listens.
+    pub fn await_port(&mut self, port: u16) {
+        wait_until("the server listens", || {
+            assert!(self.child.try_wait().unwrap().is_none(), "the server ended at once");
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+        });
+    }
+
     /// Every process that serves a connection.
     fn workers(&self) -> Vec<String> {
         let children = |id: &str| {
@@ -65,12 +75,12 @@ impl Sshd {
     }
 }
 
-impl Drop for Sshd {
+impl Drop for Daemon {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
             let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-            eprintln!("sshd said:\n{log}");
+            eprintln!("the server said:\n{log}");
         }
     }
 }
@@ -100,12 +110,12 @@ pub fn fingerprint(public: &Path) -> String {
     text.split_whitespace().nth(1).unwrap().to_owned()
 }
 
-fn username() -> String {
+pub fn username() -> String {
     let output = Command::new("id").arg("-un").output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
@@ -166,11 +176,8 @@ impl World {
             .stdout(Stdio::null())
             .spawn()
             .expect("sshd starts");
-        let mut server = Sshd { child, log, home };
-        wait_until("sshd listens", || {
-            assert!(server.child.try_wait().unwrap().is_none(), "sshd ended at once");
-            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
-        });
+        let mut server = Daemon { child, log, home };
+        server.await_port(port);
         Self {
             endpoint: endpoint(port, &username(), fingerprints),
             credentials: Credentials::private_key(&key),
@@ -215,7 +222,7 @@ impl World {
 
     pub fn kill(&mut self) {
         match &mut self.server {
-            Server::OpenSsh(sshd) => sshd.kill(),
+            Server::OpenSsh(daemon) | Server::ProFtpd(daemon) => daemon.kill(),
             Server::Embedded(server) => server.stop(),
         }
     }
@@ -228,6 +235,7 @@ pub fn endpoint(port: u16, username: &str, host_keys: Vec<String>) -> Endpoint {
         username: username.to_owned(),
         host_keys,
         timeouts: Timeouts::default(),
+        rekey_bytes: REKEY_BYTES,
     }
 }
 
