@@ -2,9 +2,10 @@
 
 use std::io::{self, BufReader, Read};
 
-use crate::frames::{Codec, Frames};
+use crate::frames::{Codec, Frames, Room};
 use crate::source::{Cursor, Source, read_exact_at};
 use crate::tarheader;
+use crate::window::Window;
 
 /// What [`unpack`](crate::unpack) would do with a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,14 @@ pub enum Format {
     Plain,
 }
 
+/// How a zip may begin: with a member, as an empty one, and as the first volume of several.
+const ZIP_STARTS: [&[u8]; 5] =
+    [b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x06", b"PK\x07\x08PK\x03\x04", b"PK00PK\x03\x04"];
+/// Skippable frames that may stand before the first zstd frame that holds something.
+const SKIPPABLE_FRAMES: usize = 16;
+/// Bytes that tell all about a zstd frame.
+const FRAME_BYTES: usize = 18;
+
 /// Endings of file formats that are zip or gzip inside but are one document to people.
 const DOCUMENT_CONTAINERS: [&str; 24] = [
     "xlsx", "xlsm", "xlsb", "xltx", "docx", "docm", "dotx", "pptx", "pptm", "vsdx", "ods", "odt",
@@ -56,30 +65,48 @@ pub fn is_document_container(name: &str) -> bool {
 ///
 /// Only those of the source.
 pub fn detect(source: &dyn Source) -> io::Result<Format> {
+    look(source).map(|sight| sight.format)
+}
+
+/// What the first bytes tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sight {
+    /// The format.
+    pub(crate) format: Format,
+    /// What the decompressor of the first frame takes.
+    pub(crate) window: Window,
+}
+
+/// Looks as [`detect`] does, and at what unpacking will take.
+pub(crate) fn look(source: &dyn Source) -> io::Result<Sight> {
     let mut head = [0; tarheader::BLOCK_BYTES];
     let available = usize::try_from(source.len()).unwrap_or(usize::MAX).min(head.len());
     let head = head.get_mut(..available).unwrap_or_default();
     if !read_exact_at(source, 0, head)? {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    if starts(head, b"PK\x03\x04") || starts(head, b"PK\x05\x06") {
-        return Ok(Format::Zip);
+    let plain = |format| Ok(Sight { format, window: Window::Small });
+    if ZIP_STARTS.into_iter().any(|magic| starts(head, magic)) {
+        return plain(Format::Zip);
     }
     if is_tar(head) {
-        return Ok(Format::Tar);
+        return plain(Format::Tar);
     }
+    let mut first = head.to_vec();
     let (codec, single, tar) = if starts(head, b"\x1f\x8b\x08") {
         (Codec::Gzip, Format::Gzip, Format::TarGz)
     } else if is_bzip2(head) {
         (Codec::Bzip2, Format::Bzip2, Format::TarBz2)
     } else if starts(head, b"\xfd7zXZ\0") {
         (Codec::Xz, Format::Xz, Format::TarXz)
-    } else if is_zstd(source, head)? {
+    } else if let Some(frame) = zstd_frame(source, head)? {
+        first = frame;
         (Codec::Zstd, Format::Zstd, Format::TarZst)
     } else {
-        return Ok(Format::Plain);
+        return plain(Format::Plain);
     };
-    Ok(if holds_tar(source, codec)? { tar } else { single })
+    let format = if holds_tar(source, codec)? { tar } else { single };
+    Ok(Sight { format, window: Window::of_stream(codec, &first) })
 }
 
 fn starts(head: &[u8], magic: &[u8]) -> bool {
@@ -100,26 +127,28 @@ fn is_bzip2(head: &[u8]) -> bool {
     }
 }
 
-/// A zstd frame, possibly after one skippable frame, whose magic it shares with lz4.
-fn is_zstd(source: &dyn Source, head: &[u8]) -> io::Result<bool> {
-    const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-    match head {
-        [0x50..=0x5f, 0x2a, 0x4d, 0x18, a, b, c, d, ..] => {
-            let skipped = u64::from(u32::from_le_bytes([*a, *b, *c, *d])) + 8;
-            let mut next = [0; 4];
-            Ok(skipped + 4 <= source.len()
-                && read_exact_at(source, skipped, &mut next)?
-                && next == MAGIC)
+/// The start of the first zstd frame that is no skippable one. A skippable frame alone proves
+/// nothing, for lz4 has the same.
+fn zstd_frame(source: &dyn Source, head: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    let mut head = head.get(..head.len().min(FRAME_BYTES)).unwrap_or_default().to_vec();
+    let mut offset: u64 = 0;
+    for _ in 0..SKIPPABLE_FRAMES {
+        let [0x50..=0x5f, 0x2a, 0x4d, 0x18, a, b, c, d, ..] = *head.as_slice() else { break };
+        offset = offset.saturating_add(8 + u64::from(u32::from_le_bytes([a, b, c, d])));
+        let left = source.len().saturating_sub(offset);
+        head.resize(usize::try_from(left).unwrap_or(FRAME_BYTES).min(FRAME_BYTES), 0);
+        if !read_exact_at(source, offset, &mut head)? {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        _ => Ok(starts(head, &MAGIC)),
     }
+    Ok(starts(&head, b"\x28\xb5\x2f\xfd").then_some(head))
 }
 
 fn holds_tar(source: &dyn Source, codec: Codec) -> io::Result<bool> {
     let cursor = Cursor::new(source, 0);
     let fault = cursor.fault();
     let mut block = Vec::with_capacity(tarheader::BLOCK_BYTES);
-    let read = Frames::new(BufReader::with_capacity(16 << 10, cursor), codec)
+    let read = Frames::new(BufReader::with_capacity(16 << 10, cursor), codec, Room::Peek)
         .take(tarheader::BLOCK_BYTES as u64)
         .read_to_end(&mut block);
     match (fault.take(), read) {

@@ -7,6 +7,9 @@ use domain::Failure;
 use crate::Job;
 use crate::source::Fault;
 
+/// Letters of a name that a sentence shows. An attacker's names have 65,535 bytes.
+const NAME_LETTERS: usize = 200;
+
 /// Why unpacking ended without an outcome.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -69,6 +72,13 @@ pub enum Reason {
     /// A path that occurs twice.
     #[error("occurs more than once; ask the partner to repack it")]
     Duplicate,
+    /// A path that would end up where another one, this one, already is.
+    #[error(
+        "would be put in one place with [{name}] by servers that know no upper and lower case, or is \
+         a file and a folder at once; ask the partner to repack it",
+        name = shown(.0)
+    )]
+    Alike(String),
     /// Two entries share bytes.
     #[error("shares bytes with another entry, as archive bombs do")]
     Overlap,
@@ -116,7 +126,7 @@ impl Reason {
             Self::Absolute => "archive.absolute",
             Self::Link => "archive.link",
             Self::Special => "archive.special",
-            Self::Duplicate => "archive.duplicate",
+            Self::Duplicate | Self::Alike(_) => "archive.duplicate",
             Self::Overlap => "archive.overlap",
             Self::Encrypted => "archive.encrypted",
             Self::WrongPassword => "archive.wrong_password",
@@ -144,6 +154,16 @@ impl Reason {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Self::Truncated,
             _ if text.contains("checksum") => Self::Checksum,
+            // The words of zstd and of liblzma.
+            _ if text.contains("too much memory") || text.contains("memory limit") => {
+                Self::Unsupported("a window of more than 128 MiB".to_owned())
+            }
+            _ if text.contains("Dictionary mismatch") => {
+                Self::Unsupported("a zstd dictionary".to_owned())
+            }
+            _ if text.contains("check support") => {
+                Self::Unsupported("an unknown xz check".to_owned())
+            }
             _ => Self::Corrupt(text),
         }
     }
@@ -155,9 +175,17 @@ impl From<Reason> for io::Error {
     }
 }
 
+/// A name for a sentence: one line, and no longer than a sentence bears.
+fn shown(name: &str) -> String {
+    let mut letters = name.chars();
+    let start: String = letters.by_ref().take(NAME_LETTERS).collect();
+    let more = if letters.next().is_some() { "…" } else { "" };
+    format!("{}{more}", start.escape_debug())
+}
+
 fn sentence(archive: &str, entry: Option<&str>, reason: &Reason) -> String {
     match entry {
-        Some(entry) => format!("Entry [{}] of {archive} {reason}.", entry.escape_debug()),
+        Some(entry) => format!("Entry [{}] of {archive} {reason}.", shown(entry)),
         None => format!("Archive {archive} {reason}."),
     }
 }
@@ -202,6 +230,10 @@ impl Job<'_> {
     ) -> Error {
         match fault.take() {
             Some(source) => self.unreadable(source),
+            // Only our own frames say so: there is no room for another large window.
+            None if error.kind() == io::ErrorKind::ResourceBusy => {
+                self.unreadable(io::Error::new(error.kind(), error.to_string()))
+            }
             None => self.refuse(entry, Reason::from_decoder(error)),
         }
     }

@@ -12,11 +12,7 @@ use liblzma::bufread::XzDecoder;
 use liblzma::stream::Stream;
 
 use crate::error::Reason;
-
-/// Memory that an xz or lzma stream may ask for: twice what `xz -9` needs.
-pub(crate) const XZ_MEMORY_BYTES: u64 = 130 << 20;
-/// Largest window of a zstd frame, as a power of two: 128 MiB, what the `zstd` command accepts.
-pub(crate) const ZSTD_WINDOW_LOG: u32 = 27;
+use crate::window::{Place, Window};
 
 /// A compression that holds one stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +21,22 @@ pub(crate) enum Codec {
     Bzip2,
     Xz,
     Zstd,
+}
+
+impl Codec {
+    /// Whether a frame may start with these bytes, of which only a few may be known.
+    fn may_start_with(self, bytes: &[u8]) -> bool {
+        let magic: &[u8] = match (self, bytes) {
+            (Self::Gzip, _) => b"\x1f\x8b",
+            (Self::Bzip2, _) => b"BZh",
+            (Self::Xz, _) => b"\xfd7zXZ\0",
+            (Self::Zstd, [0x50..=0x5f, rest @ ..]) => {
+                return b"\x2a\x4d\x18".iter().zip(rest).all(|(a, b)| a == b);
+            }
+            (Self::Zstd, _) => b"\x28\xb5\x2f\xfd",
+        };
+        magic.iter().zip(bytes).all(|(a, b)| a == b)
+    }
 }
 
 enum State<R: BufRead> {
@@ -43,22 +55,53 @@ pub(crate) struct Frames<R: BufRead> {
     codec: Codec,
     state: State<R>,
     any: bool,
+    room: Room,
+}
+
+/// Where large windows are held.
+pub(crate) enum Room {
+    /// Nowhere in particular: only the start is looked at, which leaves a window almost untouched.
+    Peek,
+    /// In the process's one place, taken when the first frame needs it at the latest.
+    Shared(Option<Place>),
+}
+
+impl Room {
+    /// Makes room for a window; it is kept until the last frame.
+    ///
+    /// A member may be open by now, so nobody waits here: when the place is taken the caller tries
+    /// the whole archive again later.
+    fn make(&mut self, window: Window) -> io::Result<Window> {
+        match self {
+            Self::Peek | Self::Shared(Some(_)) => return Ok(Window::Large),
+            Self::Shared(place) if window == Window::Large => {
+                *place = Place::take();
+                if place.is_none() {
+                    let words = "another archive needs the memory that it asks for, at this moment";
+                    return Err(io::Error::new(io::ErrorKind::ResourceBusy, words));
+                }
+            }
+            Self::Shared(None) => {}
+        }
+        Ok(window)
+    }
 }
 
 impl<R: BufRead> Frames<R> {
     /// Reads frames of `codec` from `source`; at least one must be there.
-    pub(crate) fn new(source: R, codec: Codec) -> Self {
-        Self { codec, state: State::Between(source), any: false }
+    pub(crate) fn new(source: R, codec: Codec, room: Room) -> Self {
+        Self { codec, state: State::Between(source), any: false, room }
     }
 
-    fn open(&self, source: R) -> io::Result<State<R>> {
+    fn open(&mut self, mut source: R) -> io::Result<State<R>> {
+        let window = self.room.make(Window::of_stream(self.codec, source.fill_buf()?))?;
         Ok(match self.codec {
             Codec::Gzip => State::Gzip(Box::new(GzDecoder::new(source))),
             Codec::Bzip2 => State::Bzip2(BzDecoder::new(source)),
-            Codec::Xz => State::Xz(XzDecoder::new_stream(source, xz_stream()?)),
+            Codec::Xz => State::Xz(XzDecoder::new_stream(source, xz_stream(window)?)),
             Codec::Zstd => {
                 let mut decoder = zstd::Decoder::with_buffer(source)?.single_frame();
-                decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+                decoder.window_log_max(window.log())?;
                 State::Zstd(decoder)
             }
         })
@@ -69,8 +112,12 @@ impl<R: BufRead> Frames<R> {
         if self.any && !skip_zeros(&mut source)? {
             return Ok(());
         }
-        if source.fill_buf()?.is_empty() {
+        let start = source.fill_buf()?;
+        if start.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if !self.codec.may_start_with(start) {
+            return Err(Reason::corrupt("other bytes follow the compressed ones").into());
         }
         self.any = true;
         self.state = self.open(source)?;
@@ -79,10 +126,9 @@ impl<R: BufRead> Frames<R> {
 }
 
 /// A decoder of one xz stream that verifies its checks and refuses those it does not know.
-pub(crate) fn xz_stream() -> io::Result<Stream> {
-    let stream =
-        Stream::new_stream_decoder(XZ_MEMORY_BYTES, liblzma::stream::TELL_UNSUPPORTED_CHECK)?;
-    Ok(stream)
+pub(crate) fn xz_stream(window: Window) -> io::Result<Stream> {
+    let flags = liblzma::stream::TELL_UNSUPPORTED_CHECK;
+    Ok(Stream::new_stream_decoder(window.memory_bytes(), flags)?)
 }
 
 /// Skips zero bytes; whether anything follows them.
@@ -117,7 +163,6 @@ impl<R: BufRead> Read for Frames<R> {
             };
             match read {
                 Ok(0) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
                 Err(error) => {
                     self.state = State::Ended;
                     return Err(error);

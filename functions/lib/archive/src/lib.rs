@@ -13,11 +13,13 @@ mod frames;
 mod limits;
 mod meter;
 mod names;
+mod roll;
 mod single;
 mod sink;
 mod source;
 mod tarball;
 mod tarheader;
+mod window;
 mod zip;
 
 pub use detect::{Format, detect, is_document_container};
@@ -25,6 +27,9 @@ pub use error::{Error, Reason};
 pub use limits::{Limits, NameCharset, Options, UnknownCharset};
 pub use sink::{Entry, MemberWriter, Outcome, Sink};
 pub use source::Source;
+
+use frames::Codec;
+use window::{Place, Window};
 
 /// Everything that one call of [`unpack`] works with.
 pub(crate) struct Job<'a> {
@@ -58,17 +63,25 @@ pub fn unpack(
     sink: &dyn Sink,
 ) -> Result<Outcome, Error> {
     let job = Job { source, name, limits, options, sink };
-    match detect::detect(source).map_err(|source| job.unreadable(source))? {
+    let sight = detect::look(source).map_err(|source| job.unreadable(source))?;
+    let place = match sight.window {
+        Window::Small => None,
+        Window::Large => match Place::wait(&|| sink.stop()) {
+            None => return Ok(Outcome { more: true, ..Outcome::default() }),
+            place => place,
+        },
+    };
+    match sight.format {
         Format::Zip => zip::unpack(&job),
         Format::Tar => tarball::unpack_plain(&job),
-        Format::TarGz => tarball::unpack_compressed(&job, frames::Codec::Gzip),
-        Format::TarBz2 => tarball::unpack_compressed(&job, frames::Codec::Bzip2),
-        Format::TarXz => tarball::unpack_compressed(&job, frames::Codec::Xz),
-        Format::TarZst => tarball::unpack_compressed(&job, frames::Codec::Zstd),
-        Format::Gzip => single::unpack(&job, frames::Codec::Gzip),
-        Format::Bzip2 => single::unpack(&job, frames::Codec::Bzip2),
-        Format::Xz => single::unpack(&job, frames::Codec::Xz),
-        Format::Zstd => single::unpack(&job, frames::Codec::Zstd),
+        Format::TarGz => tarball::unpack_compressed(&job, Codec::Gzip, place),
+        Format::TarBz2 => tarball::unpack_compressed(&job, Codec::Bzip2, place),
+        Format::TarXz => tarball::unpack_compressed(&job, Codec::Xz, place),
+        Format::TarZst => tarball::unpack_compressed(&job, Codec::Zstd, place),
+        Format::Gzip => single::unpack(&job, Codec::Gzip, place),
+        Format::Bzip2 => single::unpack(&job, Codec::Bzip2, place),
+        Format::Xz => single::unpack(&job, Codec::Xz, place),
+        Format::Zstd => single::unpack(&job, Codec::Zstd, place),
         Format::Plain => Err(job.refuse(None, Reason::NotAnArchive)),
     }
 }

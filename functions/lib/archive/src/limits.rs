@@ -97,3 +97,52 @@ impl FromStr for NameCharset {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_allowance_is_the_ratio_and_never_less_than_a_mebibyte() {
+        let limits = Limits { max_ratio: 200, ..Limits::default() };
+        let rows = [
+            (0, 1 << 20),
+            (5242, 1 << 20),
+            (5243, 1_048_600),
+            (1 << 30, 200 << 30),
+            (u64::MAX, u64::MAX),
+        ];
+        for (stored, allowance) in rows {
+            assert_eq!(limits.allowance(stored), allowance, "{stored}");
+        }
+    }
+
+    #[test]
+    fn charsets_have_the_names_that_profiles_use() {
+        let rows = [
+            ("utf-8", NameCharset::Utf8),
+            ("UTF8", NameCharset::Utf8),
+            ("cp437", NameCharset::Cp437),
+            ("IBM437", NameCharset::Cp437),
+            ("cp932", NameCharset::Cp932),
+            ("Shift_JIS", NameCharset::Cp932),
+            ("shift-jis", NameCharset::Cp932),
+            ("windows-31j", NameCharset::Cp932),
+            ("cp1252", NameCharset::Cp1252),
+            ("Windows-1252", NameCharset::Cp1252),
+        ];
+        for (name, charset) in rows {
+            assert_eq!(name.parse::<NameCharset>().unwrap(), charset);
+        }
+        let unknown = "latin-1".parse::<NameCharset>().unwrap_err().to_string();
+        assert!(unknown.contains("\"latin-1\"") && unknown.contains("cp1252"), "{unknown}");
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let options = Options { password: Some("secret-42"), ..Options::default() };
+        let shown = format!("{options:?}");
+        assert!(shown.contains("redacted") && shown.contains("parallelism"), "{shown}");
+        assert!(!shown.contains("secret-42"), "{shown}");
+    }
+}

@@ -4,9 +4,10 @@ use std::io::{self, BufReader, Read};
 
 use crate::Job;
 use crate::error::{Error, Reason};
-use crate::frames::Frames;
+use crate::frames::{Codec, Frames, Room};
 use crate::sink::{Entry, MemberWriter, Outcome};
 use crate::source::{Cursor, Fault};
+use crate::window::Place;
 
 /// Size of the buffers between source, decoder and sink.
 pub(crate) const BUFFER_BYTES: usize = 128 << 10;
@@ -48,11 +49,13 @@ pub(crate) type Decompressed<'a> = Metered<Frames<BufReader<Cursor<'a>>>>;
 /// Opens the whole source through a decompressor.
 pub(crate) fn decompressed<'a>(
     job: &Job<'a>,
-    codec: crate::frames::Codec,
+    codec: Codec,
+    place: Option<Place>,
 ) -> (Decompressed<'a>, Fault) {
+    let room = Room::Shared(place);
     let cursor = Cursor::new(job.source, 0);
     let fault = cursor.fault();
-    let frames = Frames::new(BufReader::with_capacity(BUFFER_BYTES, cursor), codec);
+    let frames = Frames::new(BufReader::with_capacity(BUFFER_BYTES, cursor), codec, room);
     (Metered::new(frames, job, job.source.len()), fault)
 }
 
@@ -125,7 +128,6 @@ impl<'a> Delivery<'a> {
             let read = match reader.read(&mut buffer) {
                 Ok(0) => return Ok(length),
                 Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(job.undecodable(Some(path), &error, fault)),
             };
             let piece = buffer.get(..read).unwrap_or_default();

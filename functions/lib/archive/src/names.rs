@@ -1,7 +1,5 @@
 //! Entry names: from an archive's bytes to a relative path that is safe to create anywhere.
 
-use std::collections::HashSet;
-
 use crate::error::Reason;
 use crate::limits::{Limits, NameCharset};
 
@@ -18,6 +16,8 @@ pub(crate) enum Declared {
     ZipLegacy,
     /// A tar name: whatever the maker's system used.
     Tar,
+    /// A name in PAX records: UTF-8 by the format, but some makers copy what their system used.
+    Pax,
 }
 
 /// Turns a name's bytes into text.
@@ -28,9 +28,10 @@ pub(crate) fn decode(
 ) -> Result<String, Reason> {
     let utf8 = std::str::from_utf8(bytes);
     match (declared, charset) {
-        (Declared::Utf8, _) | (Declared::Tar, NameCharset::Utf8) => {
+        (Declared::Utf8, _) | (Declared::Tar | Declared::Pax, NameCharset::Utf8) => {
             utf8.map(str::to_owned).map_err(|_| Reason::Charset("UTF-8"))
         }
+        (Declared::Pax, _) if let Ok(name) = utf8 => Ok(name.to_owned()),
         (Declared::ZipLegacy, NameCharset::Utf8) => {
             Ok(utf8.map_or_else(|_| cp437(bytes), str::to_owned))
         }
@@ -38,6 +39,11 @@ pub(crate) fn decode(
         (_, NameCharset::Cp932) => foreign(bytes, encoding_rs::SHIFT_JIS, "CP932"),
         (_, NameCharset::Cp1252) => foreign(bytes, encoding_rs::WINDOWS_1252, "CP1252"),
     }
+}
+
+/// The name for sentences: as it reads, or as near as possible.
+pub(crate) fn shown(bytes: &[u8], declared: Declared, charset: NameCharset) -> String {
+    decode(bytes, declared, charset).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned())
 }
 
 fn cp437(bytes: &[u8]) -> String {
@@ -77,7 +83,7 @@ pub(crate) fn check(raw: &str, limits: &Limits) -> Result<SafePath, Reason> {
     if raw.len() > limits.max_name_bytes {
         return Err(Reason::Name(format!("longer than {} bytes", limits.max_name_bytes)));
     }
-    if raw.chars().any(char::is_control) {
+    if raw.chars().any(is_hidden) {
         return Err(Reason::Name("it holds control characters".to_owned()));
     }
     let slashed = raw.replace('\\', "/");
@@ -92,7 +98,12 @@ pub(crate) fn check(raw: &str, limits: &Limits) -> Result<SafePath, Reason> {
         match part.trim() {
             ".." => return Err(Reason::Traversal),
             _ if part.is_empty() || part == "." => {}
-            "" | "." => return Err(Reason::Name("a part of it is blank".to_owned())),
+            blank if blank.trim_matches(['.', ' ']).is_empty() => {
+                return Err(Reason::Name("a part of it is blank".to_owned()));
+            }
+            _ if is_device(part) => {
+                return Err(Reason::Name("a part of it is a device on Windows".to_owned()));
+            }
             _ => parts.push(part),
         }
     }
@@ -103,34 +114,20 @@ pub(crate) fn check(raw: &str, limits: &Limits) -> Result<SafePath, Reason> {
     Ok(SafePath { path: parts.join("/"), folder: !raw.is_empty() && matches!(last, "" | ".") })
 }
 
-/// Numbers the members of one archive and refuses a path that comes twice.
-#[derive(Default)]
-pub(crate) struct Roll {
-    seen: HashSet<String>,
-    entries: u64,
+/// What people do not see, or see elsewhere than it stands: controls, line ends, reversed writing.
+fn is_hidden(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-impl Roll {
-    /// Counts any entry, folders included.
-    pub(crate) fn count(&mut self, limits: &Limits) -> Result<(), Reason> {
-        self.entries = self.entries.saturating_add(1);
-        if self.entries > limits.max_entries {
-            return Err(Reason::Entries(limits.max_entries));
-        }
-        Ok(())
-    }
-
-    /// Takes a regular file's path; gives its index.
-    pub(crate) fn admit(&mut self, path: &str) -> Result<u32, Reason> {
-        if path.is_empty() {
-            return Err(Reason::Name("it is empty".to_owned()));
-        }
-        let index =
-            u32::try_from(self.seen.len()).map_err(|_| Reason::Entries(u64::from(u32::MAX)))?;
-        if !self.seen.insert(path.to_owned()) {
-            return Err(Reason::Duplicate);
-        }
-        Ok(index)
+/// Names that Windows gives to devices, in any case and with any ending.
+fn is_device(part: &str) -> bool {
+    let stem = part.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
+    match stem.as_str() {
+        "con" | "prn" | "aux" | "nul" => true,
+        stem => stem
+            .strip_prefix("com")
+            .or_else(|| stem.strip_prefix("lpt"))
+            .is_some_and(|port| matches!(port.as_bytes(), [b'1'..=b'9'])),
     }
 }
 
@@ -149,7 +146,9 @@ mod tests {
             ("x/", "x", true),
             ("x\\", "x", true),
             ("./", "", true),
-            ("...", "...", false),
+            ("a.", "a.", false),
+            ("console/nul0/com10.csv", "console/nul0/com10.csv", false),
+            ("x.con/lpt0/com", "x.con/lpt0/com", false),
             ("a..b/c..", "a..b/c..", false),
             ("12:30 report.csv", "12:30 report.csv", false),
             ("日本.csv", "日本.csv", false),
@@ -171,7 +170,17 @@ mod tests {
             ("a\0b", "archive.name"),
             ("a\nb", "archive.name"),
             ("a\u{9b}b", "archive.name"),
+            ("a\u{2028}b", "archive.name"),
+            ("gpj\u{202e}b", "archive.name"),
+            ("gpj\u{2066}b", "archive.name"),
             ("a/ /b", "archive.name"),
+            ("a/. /b", "archive.name"),
+            ("...", "archive.name"),
+            ("a/. ./b", "archive.name"),
+            ("con", "archive.name"),
+            ("a/NUL .tar.gz", "archive.name"),
+            ("com1.csv/x", "archive.name"),
+            ("LPT9", "archive.name"),
             ("1/2/3/4", "archive.name"),
             ("0123456789012345678901234567890123456789x", "archive.name"),
         ];

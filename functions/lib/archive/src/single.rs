@@ -6,11 +6,12 @@ use crate::frames::Codec;
 use crate::meter::{self, Delivery, Tally, Verdict};
 use crate::names;
 use crate::sink::{Entry, Outcome};
+use crate::window::Place;
 
 /// Unpacks the one member.
 ///
 /// The name inside a gzip header is the sender's local name and is not trusted.
-pub(crate) fn unpack(job: &Job<'_>, codec: Codec) -> Result<Outcome, Error> {
+pub(crate) fn unpack(job: &Job<'_>, codec: Codec, place: Option<Place>) -> Result<Outcome, Error> {
     let entry = Entry { path: member_name(job, codec)?, size_hint: None, index: 0 };
     let mut tally = Tally::default();
     match meter::consult(job, &entry)? {
@@ -24,7 +25,7 @@ pub(crate) fn unpack(job: &Job<'_>, codec: Codec) -> Result<Outcome, Error> {
             return Ok(tally.outcome);
         }
     }
-    let (mut reader, fault) = meter::decompressed(job, codec);
+    let (mut reader, fault) = meter::decompressed(job, codec, place);
     let mut look = |piece: &[u8]| tally.claim(job, piece.len() as u64);
     let mut delivery = Delivery::begin(job, &entry)?;
     let bytes = delivery.copy(&mut reader, &fault, &mut look)?;

@@ -142,9 +142,12 @@ impl Read for Cursor<'_> {
         if buf.is_empty() || self.position >= self.source.len() {
             return Ok(0);
         }
-        match self.read_on(buf) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(self.fault.set(error)),
-            answer => answer,
+        // An interruption stays here: decoders would take it for the end of what they read.
+        loop {
+            match self.read_on(buf) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                answer => return answer.map_err(|error| self.fault.set(error)),
+            }
         }
     }
 }

@@ -6,15 +6,19 @@ use crate::Job;
 use crate::error::{Error, Reason};
 use crate::frames::Codec;
 use crate::meter::{self, Decompressed, Delivery, Tally, Verdict};
-use crate::names::{self, Declared, Roll};
+use crate::names::{self, Declared};
+use crate::roll::Roll;
 use crate::sink::{Entry, Outcome};
 use crate::source::{Cursor, Fault};
 use crate::tarheader::{self, BLOCK_BYTES, Block, Header, Kind};
+use crate::window::Place;
 
 /// Most bytes of one extended header. Real ones are below a few KiB.
 const EXTENSION_BYTES: u64 = 1 << 20;
 /// Most extended headers in front of one entry.
 const EXTENSIONS: u32 = 8;
+/// Sizes from here on do not fit the header's own field.
+const OCTAL_END_BYTES: u64 = 8 << 30;
 
 /// A forward reader that may have a cheaper way to pass over bytes than reading them.
 trait Tape: Read {
@@ -43,8 +47,12 @@ pub(crate) fn unpack_plain(job: &Job<'_>) -> Result<Outcome, Error> {
 }
 
 /// Unpacks a tar inside a compressed stream.
-pub(crate) fn unpack_compressed(job: &Job<'_>, codec: Codec) -> Result<Outcome, Error> {
-    let (tape, fault) = meter::decompressed(job, codec);
+pub(crate) fn unpack_compressed(
+    job: &Job<'_>,
+    codec: Codec,
+    place: Option<Place>,
+) -> Result<Outcome, Error> {
+    let (tape, fault) = meter::decompressed(job, codec, place);
     Reel { job, tape, fault, roll: Roll::default(), tally: Tally::default() }.run()
 }
 
@@ -55,6 +63,29 @@ struct Extension {
     pax_path: Option<Vec<u8>>,
     gnu_path: Option<Vec<u8>>,
     size: Option<u64>,
+    sparse: bool,
+    sparse_path: Option<Vec<u8>>,
+}
+
+impl Extension {
+    /// The entry's name and who says so: GNU's sparse name first, which readers put before the path,
+    /// then PAX, then GNU's long name.
+    fn name(&mut self, short: &[u8]) -> (Vec<u8>, Declared) {
+        match self.sparse_path.take().or_else(|| self.pax_path.take()) {
+            Some(name) => (name, Declared::Pax),
+            None => (self.gnu_path.take().unwrap_or_else(|| short.to_vec()), Declared::Tar),
+        }
+    }
+
+    /// The entry's size. Readers that know no PAX would go astray if the header told another one.
+    fn size(&self, header: &Header) -> Result<u64, Reason> {
+        match self.size {
+            Some(size) if size != header.size && size < OCTAL_END_BYTES => {
+                Err(Reason::corrupt("its header and its PAX header disagree about its size"))
+            }
+            size => Ok(size.unwrap_or(header.size)),
+        }
+    }
 }
 
 struct Reel<'a, T> {
@@ -79,43 +110,45 @@ impl<T: Tape> Reel<'_, T> {
                 self.only_zeros_follow()?;
                 return Ok(self.tally.outcome);
             };
-            match header.kind {
-                Kind::File | Kind::Folder | Kind::Label => {
-                    if !self.entry(header, std::mem::take(&mut extension))? {
-                        self.tally.outcome.more = true;
-                        return Ok(self.tally.outcome);
-                    }
-                }
-                Kind::Pax | Kind::PaxGlobal | Kind::GnuName | Kind::GnuLink => {
-                    self.extend(&header, &mut extension)?;
-                }
+            if let Ok(Kind::Pax | Kind::PaxGlobal | Kind::GnuName | Kind::GnuLink) = header.kind {
+                self.extend(&header, &mut extension)?;
+            } else if !self.entry(&header, std::mem::take(&mut extension))? {
+                self.tally.outcome.more = true;
+                return Ok(self.tally.outcome);
             }
         }
     }
 
     /// Handles one entry; `false` when the sink asks to stop before it.
-    fn entry(&mut self, header: Header, extension: Extension) -> Result<bool, Error> {
-        let size = extension.size.unwrap_or(header.size);
-        let bytes = extension.pax_path.or(extension.gnu_path).unwrap_or(header.name);
-        let shown = String::from_utf8_lossy(&bytes).into_owned();
-        self.roll.count(self.job.limits).map_err(|reason| self.job.refuse(None, reason))?;
-        if header.kind == Kind::Label {
+    fn entry(&mut self, header: &Header, mut extension: Extension) -> Result<bool, Error> {
+        let job = self.job;
+        let (bytes, declared) = extension.name(&header.name);
+        let shown = names::shown(&bytes, declared, job.options.name_charset);
+        let refuse = |reason| job.refuse(Some(&shown), reason);
+        self.roll.count(job.limits).map_err(|reason| job.refuse(None, reason))?;
+        if extension.sparse {
+            return Err(refuse(Reason::Sparse));
+        }
+        let kind = header.kind.clone().map_err(refuse)?;
+        let size = extension.size(header).map_err(refuse)?;
+        if kind == Kind::Label {
             self.skip_content(size)?;
             return Ok(true);
         }
-        let safe = names::decode(&bytes, Declared::Tar, self.job.options.name_charset)
-            .and_then(|name| names::check(&name, self.job.limits))
-            .map_err(|reason| self.refuse(&shown, reason))?;
-        if header.kind == Kind::Folder || safe.folder {
+        let safe = names::decode(&bytes, declared, job.options.name_charset)
+            .and_then(|name| names::check(&name, job.limits))
+            .map_err(refuse)?;
+        if kind == Kind::Folder || safe.folder {
             if size > 0 {
-                return Err(self.refuse(&shown, Reason::corrupt("a folder that holds bytes")));
+                return Err(refuse(Reason::corrupt("a folder that holds bytes")));
             }
+            self.roll.admit_folder(&safe.path).map_err(refuse)?;
             return Ok(true);
         }
-        let index = self.roll.admit(&safe.path).map_err(|reason| self.refuse(&shown, reason))?;
+        let index = self.roll.admit(&safe.path).map_err(refuse)?;
         let entry = Entry { path: safe.path, size_hint: Some(size), index };
-        self.tally.claim(self.job, size).map_err(|reason| self.refuse(&entry.path, reason))?;
-        match meter::consult(self.job, &entry)? {
+        self.tally.claim(job, size).map_err(refuse)?;
+        match meter::consult(job, &entry)? {
             Verdict::Stop => return Ok(false),
             Verdict::Pass => {
                 self.tally.outcome.skipped += 1;
@@ -158,12 +191,14 @@ impl<T: Tape> Reel<'_, T> {
             return Err(refuse(Reason::Truncated));
         }
         match header.kind {
-            Kind::GnuName => extension.gnu_path = Some(tarheader::until_nul(&content).to_vec()),
-            Kind::Pax => pax(&content, extension).map_err(refuse)?,
-            Kind::PaxGlobal => {
+            Ok(Kind::GnuName) => {
+                extension.gnu_path = Some(tarheader::until_nul(&content).to_vec());
+            }
+            Ok(Kind::Pax) => pax(&content, extension).map_err(refuse)?,
+            Ok(Kind::PaxGlobal) => {
                 let mut global = Extension::default();
                 pax(&content, &mut global).map_err(refuse)?;
-                if global.pax_path.is_some() || global.size.is_some() {
+                if global.pax_path.is_some() || global.size.is_some() || global.sparse {
                     return Err(refuse(Reason::corrupt("a path or size for all entries")));
                 }
                 // A global header belongs to no entry, so the end of the archive may follow it.
@@ -202,7 +237,6 @@ impl<T: Tape> Reel<'_, T> {
                     let reason = Reason::corrupt("bytes follow the end of the tar");
                     return Err(self.job.refuse(None, reason));
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(self.job.undecodable(None, &error, &self.fault)),
             }
         }
@@ -234,14 +268,14 @@ fn pax(mut content: &[u8], extension: &mut Extension) -> Result<(), Reason> {
         let (key, value) = body.split_at_checked(equals).ok_or_else(broken)?;
         let value = value.get(1..).unwrap_or_default();
         match key {
-            b"path" if value.contains(&0) => {
-                return Err(Reason::Name("it holds control characters".to_owned()));
-            }
             b"path" => extension.pax_path = (!value.is_empty()).then(|| value.to_vec()),
             b"size" => extension.size = Some(decimal(value).ok_or_else(broken)?),
-            key if key.starts_with(b"GNU.sparse") || key == b"SCHILY.realsize" => {
-                return Err(Reason::Sparse);
+            b"GNU.sparse.name" => {
+                extension.sparse = true;
+                extension.sparse_path = Some(value.to_vec());
             }
+            b"SCHILY.realsize" | b"SUN.holesdata" => extension.sparse = true,
+            key if key.starts_with(b"GNU.sparse.") => extension.sparse = true,
             _ => {}
         }
         content = rest;

@@ -30,8 +30,8 @@ pub(crate) enum Kind {
 /// A header's fields, as far as they matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
-    /// What follows.
-    pub(crate) kind: Kind,
+    /// What follows, or why an entry of this kind is refused.
+    pub(crate) kind: Result<Kind, Reason>,
     /// The name's bytes, the ustar prefix put before it.
     pub(crate) name: Vec<u8>,
     /// Bytes of content after the header.
@@ -45,7 +45,8 @@ pub(crate) fn looks_like_tar(block: &Block) -> bool {
         && [100..108, 108..116, 116..124, 124..136]
             .into_iter()
             .all(|range| number(block.get(range).unwrap_or_default()).is_some())
-        && (magic(block) != Magic::Old || matches!(type_flag(block), 0 | b'0'..=b'7'))
+        // GNU tar writes a volume's label without its magic.
+        && (magic(block) != Magic::Old || matches!(type_flag(block), 0 | b'0'..=b'7' | b'V'))
 }
 
 /// Reads a header; `Ok(None)` is the block of zeros that ends an archive.
@@ -63,7 +64,7 @@ pub(crate) fn parse(block: &Block) -> Result<Option<Header>, Reason> {
         Ok(Kind::File) if name.ends_with(b"/") => Ok(Kind::Folder),
         other => other,
     };
-    Ok(Some(Header { kind: kind?, name, size }))
+    Ok(Some(Header { kind, name, size }))
 }
 
 /// The name as far as it can be read, for a sentence about a header that is refused.
@@ -145,4 +146,123 @@ fn number(field: &[u8]) -> Option<u64> {
         let digit = byte.checked_sub(b'0').filter(|&digit| digit < 8)?;
         value.checked_mul(8)?.checked_add(u64::from(digit))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A header with these fields; the checksum is the sum of its bytes, signed if asked.
+    fn header(fields: &[(usize, &[u8])], signed: bool) -> Block {
+        let mut block = [0; BLOCK_BYTES];
+        let usual: [(usize, &[u8]); 3] =
+            [(0, b"name"), (124, b"00000000017\0"), (257, b"ustar\x0000")];
+        for (at, bytes) in usual.iter().chain(fields) {
+            block[*at..at + bytes.len()].copy_from_slice(bytes);
+        }
+        block[148..156].fill(b' ');
+        let unsigned: i64 = block.iter().map(|&byte| i64::from(byte)).sum();
+        let high = block.iter().filter(|&&byte| byte > 127).count() as i64;
+        let sum = if signed { unsigned - 256 * high } else { unsigned };
+        block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        block
+    }
+
+    fn parsed(fields: &[(usize, &[u8])]) -> Header {
+        parse(&header(fields, false)).unwrap().unwrap()
+    }
+
+    #[test]
+    fn numbers_are_octal_or_base_256() {
+        let rows: [(&[u8], Option<u64>); 14] = [
+            (b"00000000017\0", Some(15)),
+            (b"     17 \0\0\0\0", Some(15)),
+            (b"17\0junk", Some(15)),
+            (b"77777777777\0", Some((8 << 30) - 1)),
+            (b"777777777777", Some((64 << 30) - 1)),
+            (b"\0\0\0\0", Some(0)),
+            (b"1 7", None),
+            (b"8", None),
+            (b"-1", None),
+            (b"\x80\0\0\0\0\0\0\x02\0\0\0\0", Some(8 << 30)),
+            (b"\x80\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff", Some(u64::MAX)),
+            (b"\x80\0\0\x01\0\0\0\0\0\0\0\0", None),
+            (b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", None),
+            (b"\x83\x01", Some(3 * 256 + 1)),
+        ];
+        for (field, value) in rows {
+            assert_eq!(number(field), value, "{field:?}");
+        }
+    }
+
+    #[test]
+    fn checksums_may_be_signed_and_are_never_wrong() {
+        let high: [(usize, &[u8]); 1] = [(0, b"\xfc\xfc\xfcname")];
+        for signed in [false, true] {
+            let good = header(&high, signed);
+            assert!(looks_like_tar(&good) && parse(&good).is_ok());
+            for at in [0, 147, 156, 511] {
+                let mut bad = good;
+                bad[at] ^= 1;
+                assert!(!looks_like_tar(&bad), "{at}");
+                assert_eq!(parse(&bad).unwrap_err().code(), "archive.corrupt", "{at}");
+            }
+        }
+        let mut none = header(&[], false);
+        none[148..156].fill(b'x');
+        assert!(!looks_like_tar(&none));
+    }
+
+    #[test]
+    fn only_numbers_and_known_types_look_like_a_tar() {
+        assert!(looks_like_tar(&header(&[], false)));
+        assert!(!looks_like_tar(&header(&[(0, b"\0")], false)));
+        for at in [100, 108, 116, 124] {
+            assert!(!looks_like_tar(&header(&[(at, b"x")], false)), "{at}");
+        }
+        for flag in [0, b'0', b'7', b'V'] {
+            assert!(looks_like_tar(&header(&[(257, &[0; 8]), (156, &[flag])], false)), "{flag}");
+        }
+        for flag in [b'8', b'x', 1] {
+            assert!(!looks_like_tar(&header(&[(257, &[0; 8]), (156, &[flag])], false)), "{flag}");
+            assert!(looks_like_tar(&header(&[(156, &[flag])], false)), "{flag}");
+        }
+    }
+
+    #[test]
+    fn headers_tell_kind_name_and_size() {
+        let kinds = [
+            (0, Ok(Kind::File)),
+            (b'0', Ok(Kind::File)),
+            (b'7', Ok(Kind::File)),
+            (b'5', Ok(Kind::Folder)),
+            (b'x', Ok(Kind::Pax)),
+            (b'X', Ok(Kind::Pax)),
+            (b'g', Ok(Kind::PaxGlobal)),
+            (b'L', Ok(Kind::GnuName)),
+            (b'K', Ok(Kind::GnuLink)),
+            (b'V', Ok(Kind::Label)),
+            (b'1', Err("archive.link")),
+            (b'2', Err("archive.link")),
+            (b'3', Err("archive.special")),
+            (b'4', Err("archive.special")),
+            (b'6', Err("archive.special")),
+            (b'S', Err("archive.sparse")),
+            (b'M', Err("archive.unsupported")),
+            (b'8', Err("archive.unsupported")),
+        ];
+        for (flag, kind) in kinds {
+            let header = parsed(&[(156, &[flag])]);
+            assert_eq!(header.kind.map_err(|reason| reason.code()), kind, "{flag}");
+            assert_eq!((header.name.as_slice(), header.size), (&b"name"[..], 15));
+        }
+        assert_eq!(parsed(&[(0, b"name/")]).kind, Ok(Kind::Folder));
+        assert_eq!(parsed(&[(0, b"name/"), (156, b"2")]).kind, Err(Reason::Link));
+        assert_eq!(parsed(&[(345, b"pre")]).name, b"pre/name");
+        assert_eq!(parsed(&[(345, b"pre"), (257, b"ustar  \0")]).name, b"name");
+        assert_eq!(parsed(&[(345, b"pre"), (257, &[0; 8])]).name, b"name");
+        assert_eq!(parsed(&[(0, &[b'n'; 100])]).name, [b'n'; 100]);
+        assert_eq!(parse(&[0; BLOCK_BYTES]), Ok(None));
+        assert_eq!(display_name(&header(&[], false)), "name");
+    }
 }

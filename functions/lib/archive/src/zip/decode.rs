@@ -8,7 +8,8 @@ use liblzma::stream::Stream;
 
 use super::directory::Record;
 use crate::error::Reason;
-use crate::frames::{XZ_MEMORY_BYTES, ZSTD_WINDOW_LOG, xz_stream};
+use crate::frames::{Codec, xz_stream};
+use crate::window::Window;
 
 const STORED: u16 = 0;
 const DEFLATE: u16 = 8;
@@ -27,9 +28,19 @@ pub(super) fn is_supported(method: u16) -> bool {
     matches!(method, STORED | DEFLATE | DEFLATE64 | BZIP2 | LZMA | ZSTD_OLD | ZSTD | XZ)
 }
 
-/// Whether the method's decoder may hold a dictionary of many MiB.
-pub(super) fn is_heavy(method: u16) -> bool {
-    matches!(method, LZMA | ZSTD_OLD | ZSTD | XZ)
+/// What the decoder of an entry takes that starts with `head`.
+pub(super) fn window(method: u16, head: &[u8]) -> Window {
+    match method {
+        LZMA => match head {
+            [_, _, _, _, properties @ ..] => {
+                properties.first_chunk().map_or(Window::Large, |five| Window::of_lzma(*five))
+            }
+            _ => Window::Large,
+        },
+        ZSTD_OLD | ZSTD => Window::of_stream(Codec::Zstd, head),
+        XZ => Window::of_stream(Codec::Xz, head),
+        _ => Window::Small,
+    }
 }
 
 /// Whether the decoder consumes exactly its own bytes, so that bytes left over are a contradiction.
@@ -41,6 +52,7 @@ pub(super) fn reads_to_the_end(method: u16) -> bool {
 pub(super) fn open<'a>(
     mut packed: &'a mut dyn BufRead,
     record: &Record,
+    window: Window,
 ) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match record.method {
         STORED => Box::new(packed),
@@ -49,14 +61,15 @@ pub(super) fn open<'a>(
         BZIP2 => Box::new(bzip2::bufread::BzDecoder::new(packed)),
         ZSTD | ZSTD_OLD => {
             let mut decoder = zstd::Decoder::with_buffer(packed)?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+            decoder.window_log_max(window.log())?;
             Box::new(decoder)
         }
-        XZ => Box::new(XzDecoder::new_stream(packed, xz_stream()?)),
+        XZ => Box::new(XzDecoder::new_stream(packed, xz_stream(window)?)),
         LZMA => {
             let header = lzma_header(&mut packed, record)?;
             let chained = io::Cursor::new(header).chain(packed);
-            Box::new(XzDecoder::new_stream(chained, Stream::new_lzma_decoder(XZ_MEMORY_BYTES)?))
+            let stream = Stream::new_lzma_decoder(window.memory_bytes())?;
+            Box::new(XzDecoder::new_stream(chained, stream))
         }
         other => return Err(Reason::Unsupported(format!("the zip method {other}")).into()),
     })

@@ -4,12 +4,14 @@ use std::io::{BufRead, BufReader, Read};
 
 use super::cipher;
 use super::decode;
+use super::directory::widen;
 use super::fields::Fields;
 use super::plan::{LOCAL_BYTES, Planned};
 use crate::Job;
 use crate::error::{Error, Reason};
 use crate::meter::{BUFFER_BYTES, Delivery};
 use crate::source::{Cursor, Fault};
+use crate::window::{Place, Window};
 
 /// A member's bytes after decryption, before decompression.
 type Packed<'a> = BufReader<Box<dyn Read + 'a>>;
@@ -17,12 +19,13 @@ type Packed<'a> = BufReader<Box<dyn Read + 'a>>;
 const ENCRYPTED: u16 = 1;
 const DESCRIPTOR: u16 = 1 << 3;
 
-/// Unpacks the member through `cursor`; gives its bytes.
+/// Unpacks the member through `cursor`; gives its bytes, or `None` when the sink asked to stop while
+/// this was waiting for room.
 pub(super) fn unpack(
     job: &Job<'_>,
     cursor: &mut Cursor<'_>,
     planned: &Planned<'_>,
-) -> Result<u64, Error> {
+) -> Result<Option<u64>, Error> {
     let record = planned.record;
     let path = planned.entry.path.as_str();
     let fault = cursor.fault();
@@ -37,8 +40,20 @@ pub(super) fn unpack(
     let opened = cipher::open(stored, record, job.options.password);
     let plain = opened.map_err(|error| job.undecodable(Some(path), &error, &fault))?;
     let mut packed = BufReader::with_capacity(BUFFER_BYTES, plain);
-    let delivered = decompress(job, planned, &mut packed, &fault);
-    delivered.map_err(|error| suspect_password(error, record))
+    let head = packed.fill_buf();
+    let window = head.map(|head| decode::window(record.method, head));
+    let window = window
+        .map_err(|error| suspect_password(job.undecodable(Some(path), &error, &fault), record))?;
+    let place = match window {
+        Window::Small => None,
+        Window::Large => match Place::wait(&|| job.sink.stop()) {
+            None => return Ok(None),
+            place => place,
+        },
+    };
+    let delivered = decompress(job, planned, &mut packed, &fault, window);
+    drop(place);
+    delivered.map(Some).map_err(|error| suspect_password(error, record))
 }
 
 /// A wrong ZipCrypto password passes its one-byte check once in 256 times and then yields noise.
@@ -85,14 +100,14 @@ fn enter(cursor: &mut Cursor<'_>, planned: &Planned<'_>) -> std::io::Result<()> 
     if method != record.stored_method || (flags ^ record.flags) & ENCRYPTED != 0 {
         return Err(contradiction("method").into());
     }
-    let same = |local: u32, listed: u64| local == u32::MAX || u64::from(local) == listed;
+    let mut extra = vec![0; usize::from(extra_length)];
+    cursor.read_exact(&mut extra)?;
+    let [size, stored, _] = widen([size, stored, 0], &extra)?;
     if flags & DESCRIPTOR == 0
-        && !(crc == record.crc && same(stored, record.stored) && same(size, record.size))
+        && !(crc == record.crc && stored == record.stored && size == record.size)
     {
         return Err(contradiction("size or checksum").into());
     }
-    let data = cursor.position().saturating_add(u64::from(extra_length));
-    cursor.seek(data);
     Ok(())
 }
 
@@ -101,6 +116,7 @@ fn decompress(
     planned: &Planned<'_>,
     packed: &mut Packed<'_>,
     fault: &Fault,
+    window: Window,
 ) -> Result<u64, Error> {
     let record = planned.record;
     let path = planned.entry.path.as_str();
@@ -116,7 +132,7 @@ fn decompress(
         Ok(())
     };
     let mut delivery = Delivery::begin(job, &planned.entry)?;
-    let mut decoder = decode::open(packed, record).map_err(|error| broken(&error))?;
+    let mut decoder = decode::open(packed, record, window).map_err(|error| broken(&error))?;
     let bytes = delivery.copy(&mut decoder, fault, &mut look)?;
     drop(decoder);
     // Reading on to the end also makes the AES layer check its authentication code.

@@ -3,11 +3,12 @@
 mod cipher;
 mod decode;
 mod directory;
+mod end;
 mod fields;
 mod member;
 mod plan;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::Job;
@@ -19,24 +20,23 @@ use plan::Planned;
 
 /// Unpacks the archive: directory, plan, then members in parallel, each worker over its own request.
 pub(crate) fn unpack(job: &Job<'_>) -> Result<Outcome, Error> {
-    let records = directory::read(job)?;
-    let batches = plan::plan(job, &records)?;
-    // Dictionaries of these are large, so only one is open at a time: memory stays flat.
-    let heavy = records.iter().any(|record| decode::is_heavy(record.method));
-    let workers = if heavy { 1 } else { job.options.parallelism.clamp(1, 64) }.min(batches.len());
+    let directory = directory::read(job)?;
+    let batches = plan::plan(job, &directory)?;
+    let workers = job.options.parallelism.clamp(1, 64).min(batches.len());
     let crew = Crew {
         job,
         batches: &batches,
         next: AtomicUsize::new(0),
-        halted: AtomicBool::new(false),
-        result: Mutex::new((Outcome::default(), None)),
+        stopped: AtomicBool::new(false),
+        broken: AtomicU64::new(u64::MAX),
+        result: Mutex::default(),
     };
     std::thread::scope(|scope| {
         let hands: Vec<_> = (0..workers).map(|_| scope.spawn(|| crew.work())).collect();
         for hand in hands {
             if hand.join().is_err() {
                 let reason = Reason::corrupt("a decoder broke down on it");
-                crew.fail(u32::MAX, job.refuse(None, reason));
+                crew.fail(u64::MAX, job.refuse(None, reason));
             }
         }
     });
@@ -52,42 +52,45 @@ struct Crew<'a> {
     job: &'a Job<'a>,
     batches: &'a [Vec<Planned<'a>>],
     next: AtomicUsize,
-    halted: AtomicBool,
-    /// The sum so far, and the failure of the lowest entry, so that the verdict does not depend on
-    /// which worker was faster.
-    result: Mutex<(Outcome, Option<(u32, Error)>)>,
+    stopped: AtomicBool,
+    /// Where the first member lies that failed. Those before it are still looked at, so that the
+    /// verdict does not depend on which worker was faster.
+    broken: AtomicU64,
+    /// The sum so far, and the first failure with its place.
+    result: Mutex<(Outcome, Option<(u64, Error)>)>,
 }
 
 impl Crew<'_> {
     fn work(&self) {
+        let mut cursor = Cursor::new(self.job.source, 0);
         while let Some(batch) = self.batches.get(self.next.fetch_add(1, Ordering::Relaxed)) {
-            let mut cursor = Cursor::new(self.job.source, 0);
             for planned in batch {
-                if self.halted.load(Ordering::Relaxed) {
+                let offset = planned.record.offset;
+                let stopped = self.stopped.load(Ordering::Relaxed);
+                if stopped || offset > self.broken.load(Ordering::Relaxed) {
                     return;
                 }
                 match self.one(&mut cursor, planned) {
                     Ok(done) => self.add(done),
-                    Err(error) => self.fail(planned.entry.index, error),
+                    Err(error) => return self.fail(offset, error),
                 }
             }
         }
     }
 
     fn one(&self, cursor: &mut Cursor<'_>, planned: &Planned<'_>) -> Result<Outcome, Error> {
-        let mut done = Outcome::default();
-        match meter::consult(self.job, &planned.entry)? {
-            Verdict::Pass => done.skipped = 1,
-            Verdict::Stop => {
-                done.more = true;
-                self.halted.store(true, Ordering::Relaxed);
+        let taken = match meter::consult(self.job, &planned.entry)? {
+            Verdict::Pass => return Ok(Outcome { skipped: 1, ..Outcome::default() }),
+            Verdict::Stop => None,
+            Verdict::Take => member::unpack(self.job, cursor, planned)?,
+        };
+        Ok(match taken {
+            Some(bytes) => Outcome { members: 1, bytes, ..Outcome::default() },
+            None => {
+                self.stopped.store(true, Ordering::Relaxed);
+                Outcome { more: true, ..Outcome::default() }
             }
-            Verdict::Take => {
-                done.bytes = member::unpack(self.job, cursor, planned)?;
-                done.members = 1;
-            }
-        }
-        Ok(done)
+        })
     }
 
     fn add(&self, done: Outcome) {
@@ -99,11 +102,11 @@ impl Crew<'_> {
         sum.more |= done.more;
     }
 
-    fn fail(&self, index: u32, error: Error) {
-        self.halted.store(true, Ordering::Relaxed);
+    fn fail(&self, offset: u64, error: Error) {
+        self.broken.fetch_min(offset, Ordering::Relaxed);
         let mut result = self.result.lock().unwrap_or_else(PoisonError::into_inner);
-        if result.1.as_ref().is_none_or(|(lowest, _)| index < *lowest) {
-            result.1 = Some((index, error));
+        if result.1.as_ref().is_none_or(|(first, _)| offset < *first) {
+            result.1 = Some((offset, error));
         }
     }
 }

@@ -2,24 +2,26 @@
 //! that neighbours share a request.
 
 use super::decode;
-use super::directory::Record;
+use super::directory::{Directory, Record};
 use crate::Job;
 use crate::error::{Error, Reason};
 use crate::meter::Tally;
-use crate::names::{self, Declared, Roll};
+use crate::names;
+use crate::roll::Roll;
 use crate::sink::Entry;
 
 /// Bytes of a local header before its name.
 pub(super) const LOCAL_BYTES: u64 = 30;
 /// Stored bytes after which a batch is closed, so that workers share an archive evenly.
 const BATCH_BYTES: u64 = 4 << 20;
+/// Batches of bytes that an archive is cut into at most, however large it is: each is a request.
+const BATCHES: u64 = 256;
 /// Members after which a batch is closed.
 const BATCH_MEMBERS: usize = 256;
 
 const ENCRYPTED: u16 = 1;
 const PATCH: u16 = 1 << 5;
 const STRONG: u16 = 1 << 6;
-const UTF8: u16 = 1 << 11;
 const MASKED: u16 = 1 << 13;
 
 /// A member that will be unpacked.
@@ -33,49 +35,54 @@ pub(super) struct Planned<'a> {
 /// Checks all entries; gives the members in the order of their bytes.
 pub(super) fn plan<'a>(
     job: &Job<'_>,
-    records: &'a [Record],
+    directory: &'a Directory,
 ) -> Result<Vec<Vec<Planned<'a>>>, Error> {
     let mut roll = Roll::default();
     let mut tally = Tally::default();
     let mut stored: u64 = 0;
     let mut members = Vec::new();
-    for record in records {
-        let blame = |reason| job.refuse(Some(&record.shown()), reason);
+    for record in &directory.records {
+        let blame = |reason| refuse(job, record, reason);
         stored = stored.saturating_add(record.stored);
         roll.count(job.limits).map_err(|reason| job.refuse(None, reason))?;
-        if let Some(path) = member_path(job, record).map_err(blame)? {
-            let index = roll.admit(&path).map_err(blame)?;
-            tally.claim(job, record.size).map_err(blame)?;
-            members.push((record, Entry { path, size_hint: Some(record.size), index }));
+        let (path, folder) = path(job, record).map_err(blame)?;
+        if folder {
+            roll.admit_folder(&path).map_err(blame)?;
+            continue;
         }
+        let index = roll.admit(&path).map_err(blame)?;
+        tally.claim(job, record.size).map_err(blame)?;
+        members.push((record, Entry { path, size_hint: Some(record.size), index }));
     }
-    let boundaries = boundaries(job, records)?;
+    let boundaries = boundaries(job, directory)?;
     if tally.claimed > job.limits.allowance(stored) {
         return Err(job.refuse(None, Reason::Ratio(job.limits.max_ratio)));
     }
     members.sort_by_key(|(record, _)| record.offset);
-    Ok(batches(members, &boundaries))
+    Ok(batches(members, &boundaries, BATCH_BYTES.max(stored / BATCHES)))
 }
 
-/// The member's path; `None` for a folder.
-fn member_path(job: &Job<'_>, record: &Record) -> Result<Option<String>, Reason> {
-    let (bytes, declared) = match &record.unicode_name {
-        Some(name) => (name, Declared::Utf8),
-        None if record.flags & UTF8 != 0 => (&record.name, Declared::Utf8),
-        None => (&record.name, Declared::ZipLegacy),
-    };
+fn refuse(job: &Job<'_>, record: &Record, reason: Reason) -> Error {
+    job.refuse(Some(&record.shown(job.options.name_charset)), reason)
+}
+
+/// The entry's path, and whether it is a folder.
+fn path(job: &Job<'_>, record: &Record) -> Result<(String, bool), Reason> {
+    let (bytes, declared) = record.named();
     let name = names::decode(bytes, declared, job.options.name_charset)?;
     let safe = names::check(&name, job.limits)?;
     // The upper half of the attributes is a Unix mode wherever it holds a file type.
     let folder = match (record.attributes >> 16) & 0o170_000 {
         0o120_000 => return Err(Reason::Link),
+        // What Info-ZIP makes of its standard input: the content is there, the pipe is gone.
+        0o010_000 if record.size > 0 => safe.folder,
         0o020_000 | 0o060_000 | 0o010_000 | 0o140_000 => return Err(Reason::Special),
         0o040_000 => true,
         _ => safe.folder,
     };
     if folder {
         return if record.size == 0 {
-            Ok(None)
+            Ok((safe.path, true))
         } else {
             Err(Reason::corrupt("a folder that holds bytes"))
         };
@@ -92,13 +99,15 @@ fn member_path(job: &Job<'_>, record: &Record) -> Result<Option<String>, Reason>
     if record.flags & ENCRYPTED != 0 && job.options.password.is_none() {
         return Err(Reason::Encrypted);
     }
-    Ok(Some(safe.path))
+    Ok((safe.path, false))
 }
 
-/// The start of each entry in order; refuses entries that must overlap whatever their local headers
-/// say. The local header's own length is known only later and is held against the boundary then.
-fn boundaries(job: &Job<'_>, records: &[Record]) -> Result<Vec<u64>, Error> {
-    let mut spans: Vec<_> = records.iter().map(|record| (record.offset, record)).collect();
+/// The start of each entry in order, and the directory's after them; refuses entries that must overlap
+/// whatever their local headers say. The local header's own length is known only later and is held
+/// against the boundary then.
+fn boundaries(job: &Job<'_>, directory: &Directory) -> Result<Vec<u64>, Error> {
+    let mut spans: Vec<_> =
+        directory.records.iter().map(|record| (record.offset, record)).collect();
     spans.sort_by_key(|(offset, _)| *offset);
     let mut reached: u64 = 0;
     for (offset, record) in &spans {
@@ -106,29 +115,33 @@ fn boundaries(job: &Job<'_>, records: &[Record]) -> Result<Vec<u64>, Error> {
             .checked_add(record.name.len() as u64)
             .and_then(|head| head.checked_add(record.stored))
             .and_then(|length| offset.checked_add(length))
-            .filter(|end| *end <= job.source.len());
+            .filter(|end| *end <= directory.offset);
         let Some(end) = end else {
-            let reason = Reason::corrupt("it reaches beyond the end of the archive");
-            return Err(job.refuse(Some(&record.shown()), reason));
+            let reason = Reason::corrupt("it reaches into the directory or beyond");
+            return Err(refuse(job, record, reason));
         };
         if *offset < reached {
-            return Err(job.refuse(Some(&record.shown()), Reason::Overlap));
+            return Err(refuse(job, record, Reason::Overlap));
         }
         reached = end;
     }
-    Ok(spans.into_iter().map(|(offset, _)| offset).collect())
+    Ok(spans.into_iter().map(|(offset, _)| offset).chain([directory.offset]).collect())
 }
 
-fn batches<'a>(members: Vec<(&'a Record, Entry)>, starts: &[u64]) -> Vec<Vec<Planned<'a>>> {
+fn batches<'a>(
+    members: Vec<(&'a Record, Entry)>,
+    starts: &[u64],
+    batch_bytes: u64,
+) -> Vec<Vec<Planned<'a>>> {
     let mut batches = Vec::new();
     let mut batch = Vec::new();
     let mut bytes: u64 = 0;
     for (record, entry) in members {
         let next = starts.partition_point(|&start| start <= record.offset);
-        let boundary = starts.get(next).copied().unwrap_or(u64::MAX);
+        let boundary = starts.get(next).copied().unwrap_or_default();
         bytes = bytes.saturating_add(record.stored);
         batch.push(Planned { record, entry, boundary });
-        if bytes >= BATCH_BYTES || batch.len() >= BATCH_MEMBERS {
+        if bytes >= batch_bytes || batch.len() >= BATCH_MEMBERS {
             batches.push(std::mem::take(&mut batch));
             bytes = 0;
         }

@@ -2,6 +2,7 @@
 //! sinks. What is committed is right, or nothing is.
 
 use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use archive::{Entry, Error, Format, Limits, MemberWriter, Options, Sink, Source, detect, unpack};
 use domain::Failure;
@@ -241,6 +242,55 @@ fn a_failing_source_is_never_blamed_on_the_archive() {
                 assert_eq!(Failure::from(error).code, "archive.read", "{name} at {at}");
             }
         }
+    }
+}
+
+/// A source of which every other read is interrupted, and the rest are short.
+struct Nervous(Memory, AtomicUsize);
+
+struct Interrupted(Box<dyn Read + Send>, usize);
+
+impl Read for Interrupted {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.1 += 1;
+        if self.1 % 2 == 1 {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let count = buf.len().min(1 + self.1 % 5);
+        self.0.read(&mut buf[..count])
+    }
+}
+
+impl Source for Nervous {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        if self.1.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let count = buf.len().min(700);
+        self.0.read_at(offset, &mut buf[..count])
+    }
+
+    fn stream(&self, offset: u64) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(Interrupted(self.0.stream(offset)?, 0)))
+    }
+}
+
+#[test]
+fn interruptions_change_nothing() {
+    for (name, whole) in small_archives() {
+        let (_, good) = open(&whole, name, &Limits::default(), &options());
+        let twice = name.ends_with(".gz") || name.ends_with(".bz2");
+        let streams = if twice && !name.contains("tar") { 2 } else { 1 };
+        let source = Nervous(Memory::new(&whole.repeat(streams)), AtomicUsize::new(0));
+        let shelf = Shelf::default();
+        unpack(&source, name, &Limits::default(), &options(), &shelf).unwrap();
+        let wanted: Members =
+            good.into_iter().map(|(path, bytes)| (path, bytes.repeat(streams))).collect();
+        assert!(shelf.contents() == wanted, "{name}");
     }
 }
 

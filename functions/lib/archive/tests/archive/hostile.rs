@@ -366,7 +366,7 @@ fn bad_tar_entries_are_refused_by_name() {
         ("huge", vec![huge, content(b"x")], "archive.corrupt"),
         ("pax traversal", pax_then("path=../x", b'x'), "archive.traversal"),
         ("pax sparse", pax_then("GNU.sparse.major=1", b'x'), "archive.sparse"),
-        ("pax size", pax_then("size=99999", b'x'), "archive.truncated"),
+        ("pax size", pax_then("size=99999", b'x'), "archive.corrupt"),
         ("pax number", pax_then("size=-1", b'x'), "archive.corrupt"),
         ("global path", pax_then("path=x", b'g'), "archive.corrupt"),
         ("latin-1", vec![header(b"\xfc", b'0', 0, POSIX)], "archive.charset"),
@@ -418,9 +418,19 @@ fn extended_headers_cannot_eat_memory() {
     let parts =
         vec![header(b"L", b'L', big, GNU), vec![b'a'; big as usize], header(b"a", b'0', 0, GNU)];
     assert_eq!(refused(&tarred(&parts)).code, "archive.name");
-    let mut chain = vec![[header(b"L", b'L', 1, GNU), content(b"a")].concat(); 20];
-    chain.push(header(b"a", b'0', 0, GNU));
-    assert_eq!(refused(&tarred(&chain)).code, "archive.name");
+    let chain = |length: usize| {
+        let mut chain = vec![[header(b"L", b'L', 1, GNU), content(b"a")].concat(); length];
+        chain.push(header(b"a", b'0', 0, GNU));
+        tarred(&chain)
+    };
+    assert_eq!(good(&chain(8), "x.tar", None), expected(&[("a", b"")]));
+    assert_eq!(refused(&chain(9)).code, "archive.name");
+    // The largest is read, and its name is what is wrong with it.
+    for (size, words) in [(1 << 20, "longer than"), ((1 << 20) + 1, "too large")] {
+        let long = [header(b"L", b'L', size, GNU), content(&vec![b'a'; size as usize])].concat();
+        let failure = refused(&tarred(&[long, header(b"a", b'0', 0, GNU)]));
+        assert!(failure.message.contains(words), "{failure}");
+    }
 }
 
 #[test]

@@ -2,6 +2,9 @@
 #![cfg(test)]
 
 mod damage;
+mod edges;
 mod hostile;
 mod makers;
+mod places;
+mod requests;
 mod world;
