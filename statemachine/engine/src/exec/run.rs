@@ -159,6 +159,9 @@ pub(super) fn walk(
         let mut name = scope.start_at.as_str();
         let mut data = input;
         loop {
+            // States that wait for nobody could turn in a circle for ever: now and then others get
+            // their turn, an abort and the time limit among them.
+            tokio::task::consume_budget().await;
             // Loading has checked that every target exists.
             let Some(state) = scope.states.get(name) else {
                 let fault = Fault::runtime(format!("there is no state '{name}'"));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use engine::{Engine, EventType, Execution, Status, SystemClock};
+use engine::{Engine, EventType, Execution, Notice, Status, SystemClock};
 use futures::future::FutureExt;
 use serde_json::{Value, json};
 
@@ -126,6 +126,31 @@ async fn an_abort_leaves_nothing_running() {
         execution.abort();
         assert_eq!(execution.wait().await.error.as_deref(), Some("Operator"), "the end is the end");
     }
+}
+
+#[tokio::test]
+async fn a_circle_of_states_that_wait_for_nobody_can_be_aborted() {
+    let rule = json!({"Variable": "$.never", "IsPresent": true, "Next": "End"});
+    let definition = json!({"StartAt": "Turn", "States": {
+        "Turn": {"Type": "Choice", "Choices": [rule], "Default": "Turn"},
+        "End": {"Type": "Succeed"}
+    }});
+    let events = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&events);
+    let engine = Engine::builder(machine(&definition), World::new(), clock())
+        .observer(Arc::new(move |_: Notice<'_>| {
+            let before = count.fetch_add(1, Ordering::SeqCst);
+            assert!(before < 100_000, "nothing stops it");
+        }))
+        .build()
+        .unwrap();
+    let execution = engine.start("a", json!({}));
+    while events.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    execution.abort();
+    let outcome = tokio::time::timeout(Duration::from_secs(30), execution.wait()).await;
+    assert_eq!(outcome.expect("it stops").status, Status::Aborted);
 }
 
 #[tokio::test]

@@ -150,7 +150,8 @@ impl Profile {
             "target.name",
             "must contain {member}, or members of one archive would overwrite each other.",
         );
-        let rest = target.name.replace("{member}", "").replace("{file}", "");
+        // Something stays in a placeholder's place, or what stood around it could become another one.
+        let rest = target.name.replace("{member}", "-").replace("{file}", "-");
         found.check(
             !rest.contains(['{', '}', '/']),
             "target.name",

@@ -91,6 +91,7 @@ fn source_and_target_rows() -> Vec<(&'static str, Value, Option<&'static str>)> 
         ("target.name", json!("{member}"), None),
         ("target.name", json!("{member}{date}"), Some("target.name")),
         ("target.name", json!("x/{member}"), Some("target.name")),
+        ("target.name", json!("{fi{member}le}_{member}"), Some("target.name")),
     ]
 }
 
