@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use engine::{Engine, Injection, InjectionError, Injections, When};
 use futures::future::FutureExt;
