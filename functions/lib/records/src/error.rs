@@ -17,8 +17,8 @@ pub enum Error {
         /// Records that had ended by then.
         records: u64,
     },
-    /// UTF-16 text, in which no byte means what it means in UTF-8.
-    #[error("The file is UTF-16 text, which is not counted; ask the partner for UTF-8.")]
+    /// UTF-16 or UTF-32 text, in which no byte means what it means in UTF-8.
+    #[error("The file is UTF-16 or UTF-32 text, which is not counted; ask the partner for UTF-8.")]
     Utf16,
     /// Fixed-length records with a remainder.
     #[error(

@@ -16,7 +16,12 @@
 //! - `fixed`: every `record_bytes` bytes are a record; a remainder is refused.
 //! - Terminators of `lines` and `csv`: `Auto` takes LF, CRLF and a lone CR, each as one end of line;
 //!   the others take exactly what they name and leave the rest as data.
-//! - A UTF-8 byte order mark at the start is no content. UTF-16 is refused by its byte order mark.
+//! - A UTF-8 byte order mark at the start is no content.
+//! - Text models refuse UTF-16 and UTF-32: by a byte order mark, or when the first 256 bytes hold a NUL,
+//!   read as such text from first to last, and either half of their units are of alphabetic scripts or
+//!   the bytes are no UTF-8 either. NULs in any other place are letters.
+//! - Any other bytes are counted as they stand, a gzip or PDF file too: what a file is, is decided
+//!   where it is unpacked, not here.
 //! - Headers and trailers are subtracted; more of them than records leave 0. A file without bytes has
 //!   0 records, which is a result.
 
@@ -31,8 +36,10 @@ mod parquet;
 mod partial;
 mod profile;
 mod range;
+mod simd;
 mod source;
 mod state;
+mod wide;
 
 pub use avro::count_avro;
 pub use declared::{Declared, Place};
@@ -41,5 +48,6 @@ pub use model::{Csv, Model, Terminator};
 pub use parquet::count_parquet;
 pub use partial::{Count, Partial};
 pub use range::RangeCounter;
+pub use simd::Level;
 pub use source::Source;
 pub use state::State;

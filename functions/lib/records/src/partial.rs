@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::model::Model;
 use crate::state::State;
+use crate::wide::Head;
 
 /// What a range does to a reader that enters it in one state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,7 @@ pub(crate) struct Row {
 pub struct Partial {
     pub(crate) model: String,
     pub(crate) bytes: u64,
+    pub(crate) head: Head,
     pub(crate) rows: Vec<Row>,
 }
 
@@ -38,12 +40,12 @@ pub struct Count {
 impl Partial {
     /// The count of no bytes: combining with it changes nothing.
     #[must_use]
-    pub const fn identity() -> Self {
-        Self { model: String::new(), bytes: 0, rows: Vec::new() }
+    pub fn identity() -> Self {
+        Self { model: String::new(), bytes: 0, head: Head::default(), rows: Vec::new() }
     }
 
     fn is_identity(&self) -> bool {
-        self.model.is_empty() && self.bytes == 0 && self.rows.is_empty()
+        self.model.is_empty()
     }
 
     /// Bytes of the range.
@@ -79,6 +81,7 @@ impl Partial {
         Ok(Self {
             model: self.model.clone(),
             bytes: self.bytes.checked_add(next.bytes).ok_or_else(overflow)?,
+            head: self.head.then(&next.head),
             rows: self.rows.iter().map(through).collect::<Result<_, _>>()?,
         })
     }
@@ -115,17 +118,20 @@ impl Partial {
         let start = self.rows.iter().find(|row| row.entry == State::Start);
         let row =
             start.ok_or(Error::Mismatch("the first range was not counted as the beginning"))?;
+        if self.head.is_wide() {
+            return Err(Error::Utf16);
+        }
         match row.exit {
             State::Start | State::LineStart | State::AfterCr => Ok(row.records),
-            // A CR that no LF followed is content.
-            State::Inside | State::FieldStart | State::QuoteSeen | State::Escaped => {
-                Ok(row.records.saturating_add(1))
-            }
-            State::CrBlank | State::CrInside | State::Bom1 | State::Bom2 => {
-                Ok(row.records.saturating_add(1))
-            }
-            State::WideLittle | State::WideBig => Ok(row.records.saturating_add(1)),
-            State::Utf16 => Err(Error::Utf16),
+            // A CR that no LF followed is content, and so is a part of a byte order mark.
+            State::Bom1
+            | State::Bom2
+            | State::FieldStart
+            | State::Inside
+            | State::QuoteSeen
+            | State::Escaped
+            | State::CrBlank
+            | State::CrInside => Ok(row.records.saturating_add(1)),
             State::Quoted | State::EscapedQuoted => {
                 Err(Error::UnterminatedQuote { records: row.records })
             }

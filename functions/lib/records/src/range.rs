@@ -9,7 +9,9 @@ use crate::jsonl::Jsonl;
 use crate::lines::Lines;
 use crate::model::Model;
 use crate::partial::{Partial, Row};
+use crate::simd::Level;
 use crate::state::{self, Machine, OPENING, State};
+use crate::wide::Head;
 
 /// First piece that is read by all readers before looking whether some have met; pieces double.
 const FIRST_PIECE_BYTES: usize = 64;
@@ -27,8 +29,10 @@ struct Group {
 /// Counts a range of a file. Pieces are given to [`update`](Self::update) in order.
 pub struct RangeCounter {
     machine: Option<Box<dyn Machine + Send + Sync>>,
+    level: Level,
     model: String,
     bytes: u64,
+    head: Head,
     piece: usize,
     groups: Vec<Group>,
 }
@@ -52,8 +56,9 @@ impl RangeCounter {
     /// [`Error::Options`] for a model that cannot be counted in ranges, or not at all.
     pub fn any(model: &Model) -> Result<Self, Error> {
         let mut counter = Self::new(model)?;
-        let states = counter.machine.as_ref().map_or(&[][..], |machine| machine.states());
-        counter.enter(&[&OPENING[..], states].concat());
+        let mut states = OPENING.to_vec();
+        states.extend(counter.machine.iter().flat_map(|machine| machine.states()));
+        counter.enter(&states);
         Ok(counter)
     }
 
@@ -68,8 +73,22 @@ impl RangeCounter {
                 return Err(Error::Options("this model is not counted in ranges".to_owned()));
             }
         };
-        let (model, groups) = (model.fingerprint(), Vec::new());
-        Ok(Self { machine, model, bytes: 0, piece: FIRST_PIECE_BYTES, groups })
+        Ok(Self {
+            machine,
+            level: Level::best(),
+            model: model.fingerprint(),
+            bytes: 0,
+            head: Head::default(),
+            piece: FIRST_PIECE_BYTES,
+            groups: Vec::new(),
+        })
+    }
+
+    /// Counts with these instructions instead of the fastest ones.
+    #[must_use]
+    pub fn at(mut self, level: Level) -> Self {
+        self.level = level;
+        self
     }
 
     fn enter(&mut self, states: &[State]) {
@@ -83,11 +102,14 @@ impl RangeCounter {
     pub fn update(&mut self, mut bytes: &[u8]) {
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
         let Some(machine) = &self.machine else { return };
+        self.head.extend(bytes);
         while !bytes.is_empty() {
+            // For speed alone, as merging is: pieces stay in the cache from reader to reader.
             let length = if self.groups.len() == 1 { bytes.len() } else { self.piece };
             let (piece, rest) = bytes.split_at_checked(length).unwrap_or((bytes, &[]));
             for group in &mut self.groups {
-                let (ended, after) = state::advance(machine.as_ref(), group.state, piece);
+                let (ended, after) =
+                    state::advance(machine.as_ref(), self.level, group.state, piece);
                 group.records = group.records.saturating_add(ended);
                 group.state = after;
             }
@@ -109,11 +131,11 @@ impl RangeCounter {
         });
         let mut rows: Vec<Row> = rows.collect();
         rows.sort_by_key(|row| row.entry);
-        Partial { model: self.model, bytes: self.bytes, rows }
+        Partial { model: self.model, bytes: self.bytes, head: self.head, rows }
     }
 }
 
-/// Makes one group of those that stand in the same state.
+/// Makes one group of those that stand in the same state. Counts are the same without it.
 fn merge(groups: &mut Vec<Group>) {
     let mut merged: Vec<Group> = Vec::with_capacity(groups.len());
     for group in groups.drain(..) {

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::simd::Level;
+
 /// Where a reader stands between two bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -13,12 +15,6 @@ pub enum State {
     Bom1,
     /// After its second.
     Bom2,
-    /// After a first byte 0xFF, half a UTF-16 mark.
-    WideLittle,
-    /// After a first byte 0xFE, half a UTF-16 mark.
-    WideBig,
-    /// UTF-16: nothing is counted any more.
-    Utf16,
     /// Before a line's first byte, or (`jsonl`) before its first byte that is no blank.
     LineStart,
     /// After a delimiter.
@@ -43,45 +39,36 @@ pub enum State {
 
 /// A model's rules: what the bytes of a range do to a state.
 pub(crate) trait Machine {
-    /// All states in which a range may begin.
-    fn states(&self) -> &'static [State];
+    /// The states in which a range may begin, the opening ones aside. One too many would cost a reader.
+    fn states(&self) -> Vec<State>;
 
     /// Reads `bytes` from `state`; gives the records that end in them and the state after them.
     ///
-    /// Never called in one of the opening states ([`open`]) and never returns one.
-    fn advance(&self, state: State, bytes: &[u8]) -> (u64, State);
+    /// Never called in one of the [`OPENING`] states and never returns one.
+    fn advance(&self, level: Level, state: State, bytes: &[u8]) -> (u64, State);
 }
 
-/// The opening states, which all text models share, and the state that they fall back to.
-pub(crate) const OPENING: [State; 6] =
-    [State::Start, State::Bom1, State::Bom2, State::WideLittle, State::WideBig, State::Utf16];
+/// The opening states, which all text models share.
+pub(crate) const OPENING: [State; 3] = [State::Start, State::Bom1, State::Bom2];
 
 /// Reads `bytes` from any state: the byte order mark here, the rest by the machine.
 pub(crate) fn advance<M: Machine + ?Sized>(
     machine: &M,
+    level: Level,
     mut state: State,
     mut bytes: &[u8],
 ) -> (u64, State) {
-    let mut records = 0;
     while OPENING.contains(&state) {
-        let Some((&byte, rest)) = bytes.split_first() else { return (records, state) };
-        let next = match (state, byte) {
-            (State::Utf16, _) => return (0, State::Utf16),
+        let Some((&byte, rest)) = bytes.split_first() else { return (0, state) };
+        state = match (state, byte) {
             (State::Start, 0xef) => State::Bom1,
             (State::Bom1, 0xbb) => State::Bom2,
             (State::Bom2, 0xbf) => State::LineStart,
-            (State::Start, 0xff) => State::WideLittle,
-            (State::Start, 0xfe) => State::WideBig,
-            (State::WideLittle, 0xfe) | (State::WideBig, 0xff) => State::Utf16,
-            (from, _) => {
-                // No mark after all: what looked like one were a line's first letters.
-                let line = if from == State::Start { State::LineStart } else { State::Inside };
-                let (ended, after) = machine.advance(line, bytes);
-                return (ended, after);
-            }
+            (State::Start, _) => return machine.advance(level, State::LineStart, bytes),
+            // No mark after all: what looked like one were a line's first letters.
+            _ => return machine.advance(level, State::Inside, bytes),
         };
-        (state, bytes) = (next, rest);
-        records = 0;
+        bytes = rest;
     }
-    machine.advance(state, bytes)
+    machine.advance(level, state, bytes)
 }

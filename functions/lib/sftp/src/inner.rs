@@ -11,6 +11,7 @@ use russh::Disconnect;
 use russh::client::Handle;
 use tokio::sync::Semaphore;
 
+use crate::attributes::Attributes;
 use crate::connect::{self, Gate};
 use crate::endpoint::{Credentials, Endpoint};
 use crate::error::{Context, Error, Operation};
@@ -19,7 +20,7 @@ use crate::login;
 use crate::pace::Learned;
 use crate::slots::Slots;
 use crate::start::{self, Capabilities};
-use crate::wire::{Attributes, Reply, Request, status};
+use crate::wire::{Reply, Request, status};
 
 /// The longest wait for an orderly end.
 const GOODBYE: Duration = Duration::from_secs(2);

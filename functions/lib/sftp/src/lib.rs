@@ -6,6 +6,7 @@
 
 #![deny(missing_docs)]
 
+mod attributes;
 mod connect;
 mod duplex;
 mod endpoint;
@@ -29,13 +30,12 @@ mod start;
 mod wire;
 mod writer;
 
+pub use attributes::{Attributes, Kind};
 pub use endpoint::{Credentials, Endpoint, REKEY_BYTES, Secret, Timeouts};
 pub use error::{Error, Operation};
-
 pub use listing::{Entry, ListOptions};
 pub use profile::{connect_source, connect_target};
 pub use reader::Reader;
 pub use session::{Effective, RenamePolicy, Session};
 pub use start::{Capabilities, CheckFile};
-pub use wire::{Attributes, Kind};
 pub use writer::{WriteMode, Writer};

@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
+use crate::attributes::Kind;
 use crate::error::{Error, Operation};
 use crate::inner::Inner;
-use crate::wire::{Kind, Name, Reply, Request, status};
+use crate::wire::{Name, Reply, Request, status};
 
 /// READDIRs in flight: a server answers each with about a hundred names.
 const DEPTH: usize = 4;

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::attributes::Attributes;
 use crate::error::{Error, Operation};
 use crate::inner::{ALL_TURNS, Inner, Opened};
 use crate::link::{Held, LinkError, Pending};
 use crate::pace::{First, MAX_DEPTH, Pace};
-use crate::wire::{Attributes, Reply, Request, open, status};
+use crate::wire::{Reply, Request, open, status};
 
 /// A transfer starts with few READs in flight, for small files are many.
 const FIRST_DEPTH: usize = 4;

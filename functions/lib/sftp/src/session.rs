@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use crate::attributes::Attributes;
 use crate::endpoint::{Credentials, Endpoint};
 use crate::error::{Error, Operation};
 use crate::inner::Inner;
 use crate::listing::{self, Entry, ListOptions};
 use crate::reader::Reader;
 use crate::start::Capabilities;
-use crate::wire::{Attributes, Reply, Request};
+use crate::wire::{Reply, Request};
 use crate::writer::{WriteMode, Writer};
 
 /// How a finished file gets its final name.

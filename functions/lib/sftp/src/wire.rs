@@ -365,60 +365,6 @@ pub(crate) fn text(bytes: &[u8]) -> String {
         .to_owned()
 }
 
-/// What a path names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// A regular file.
-    File,
-    /// A directory.
-    Directory,
-    /// A symbolic link, which is not followed.
-    Symlink,
-    /// A device, a pipe, or something the server does not say.
-    Other,
-}
-
-impl Kind {
-    pub(crate) fn of(attributes: &RawAttributes, longname: &[u8]) -> Self {
-        match attributes.permissions.map(|mode| mode & 0o170_000) {
-            Some(0o100_000) => Self::File,
-            Some(0o040_000) => Self::Directory,
-            Some(0o120_000) => Self::Symlink,
-            Some(kind) if kind != 0 => Self::Other,
-            _ => match longname.first() {
-                Some(b'-') => Self::File,
-                Some(b'd') => Self::Directory,
-                Some(b'l') => Self::Symlink,
-                _ => Self::Other,
-            },
-        }
-    }
-}
-
-/// What the server tells about one path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attributes {
-    /// In bytes; zero when the server does not say.
-    pub size: u64,
-    /// Last modification in seconds since 1970; zero when the server does not say.
-    pub mtime: i64,
-    /// File, directory, link or other.
-    pub kind: Kind,
-    /// Unix mode with type bits, when the server tells it.
-    pub permissions: Option<u32>,
-}
-
-impl From<RawAttributes> for Attributes {
-    fn from(raw: RawAttributes) -> Self {
-        Self {
-            size: raw.size.unwrap_or(0),
-            mtime: i64::from(raw.mtime.unwrap_or(0)),
-            kind: Kind::of(&raw, b""),
-            permissions: raw.permissions,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
