@@ -3,14 +3,19 @@
 CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # sshd and gpg are the servers and the judge of the tests; the packers make archives that we did not.
-PACKAGES := openssh-server proftpd-basic proftpd-mod-crypto gnupg sq python3 python3-venv tar gzip \
+PACKAGES := g++ openssh-server proftpd-basic proftpd-mod-crypto gnupg sq python3 python3-venv tar gzip \
   bzip2 xz-utils zstd zip unzip p7zip-full libarchive-tools
-COMMANDS := /usr/sbin/sshd /usr/sbin/proftpd gpg gpgconf sq ssh-keygen python3 tar gzip bzip2 xz zstd zip \
+COMMANDS := g++ /usr/sbin/sshd /usr/sbin/proftpd gpg gpgconf sq ssh-keygen python3 tar gzip bzip2 xz zstd zip \
   unzip 7z bsdtar
 FILES := /usr/lib/proftpd/mod_sftp.so
 VENV := .venv
 
-.PHONY: demo test lint fmt tools
+# Seconds that each fuzz target gets.
+FUZZ_SECONDS ?= 60
+# Whose mutants are tried: what decides about limits, counts, keys, host keys, renames, verification.
+MUTATED := domain records archive openpgp sftp
+
+.PHONY: demo test fuzz mutants lint fmt tools
 
 demo: ## a whole run on embedded defaults
 	$(CARGO) run --package dray -- demo
@@ -18,6 +23,14 @@ demo: ## a whole run on embedded defaults
 test: tools ## every test
 	$(CARGO) build --locked --package dray
 	$(CARGO) nextest run --locked --workspace
+	$(MAKE) --no-print-directory fuzz
+
+fuzz: ## every fuzz target for FUZZ_SECONDS, from fresh seeds
+	integration/fuzz/run $(FUZZ_SECONDS)
+
+mutants: tools ## breaks the libraries in every small way and prints what no test noticed
+	@$(CARGO) mutants --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-mutants
+	$(CARGO) mutants $(MUTATED:%=--package %) --output target
 
 lint: ## formatting, lints and documentation, warnings denied
 	$(CARGO) fmt --all --check

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use dray::s3::{Options, S3Server};
-use storage::conformance::{self, CuttingProxy};
+use storage::conformance::{self, CuttingProxy, MeddlingProxy};
 use storage::{Condition, PutOutcome, Store};
 
 const BUCKET: &str = "work";
@@ -139,4 +139,77 @@ async fn only_the_key_pair_of_this_start_opens_the_server() {
     let nobody = Store::local(endpoint, "a", "b", BUCKET);
     let failure = domain::Failure::from(nobody.check().await.unwrap_err());
     assert_eq!(failure.code, "storage.unreachable", "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_bytes_are_noticed_and_failed_uploads_leave_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let proxy = MeddlingProxy::start(server.endpoint()).await.unwrap();
+    let through = Store::local(proxy.endpoint(), server.access_key(), server.secret_key(), BUCKET);
+    conformance::damage_and_failures(store(&server), through, &proxy).await.unwrap();
+    server.stop().await;
+    let left: Vec<_> = std::fs::read_dir(folder.path().join(".uploads")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// The most memory that this process ever had, in bytes.
+fn peak_memory_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+/// Nine uploads at once is what a run does; server and clients are in this process, as in a run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nine_writers_stay_within_the_memory_of_one_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    conformance::many_writers(store(&server), 9, 100 * 1024 * 1024).await.unwrap();
+    let peak = peak_memory_bytes() / 1024 / 1024;
+    println!("peak resident memory: {peak} MiB");
+    assert!(peak < 192, "{peak} MiB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_larger_than_the_budget_travel_one_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    conformance::huge_parts(store(&server)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_goes_on_after_the_server_was_started_anew() {
+    const MIB: usize = 1024 * 1024;
+    let folder = tempfile::tempdir().unwrap();
+    let bytes: Vec<u8> = (0..27 * MIB).map(|at| (at % 251) as u8).collect();
+    let piece = |from: usize, to: usize| bytes::Bytes::copy_from_slice(&bytes[from..to]);
+    let server = start(folder.path()).await;
+    let mut writer = store(&server).writer("object");
+    writer.write(piece(0, 12 * MIB)).await.unwrap();
+    let checkpoint = writer.checkpoint().await.unwrap();
+    server.stop().await;
+    let server = start(folder.path()).await;
+    let mut writer = store(&server).resume("object", checkpoint).await.unwrap();
+    writer.write(piece(12 * MIB, 27 * MIB)).await.unwrap();
+    writer.finish().await.unwrap();
+    let found = store(&server).get_bytes("object").await.unwrap().unwrap();
+    assert!(found.value == bytes, "other bytes came back");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_damaged_on_disk_is_not_read_and_one_edited_by_hand_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let store = store(&server);
+    assert!(store.put_bytes("a", "hello".into(), Condition::Any).await.unwrap().is_written());
+    let path = folder.path().join(BUCKET).join("a");
+    let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
+    std::fs::write(&path, b"hellO").unwrap();
+    assert_eq!(store.get_bytes("a").await.unwrap().unwrap().value, "hellO");
+    // A disk changes bytes without telling anybody.
+    std::fs::File::options().append(true).open(&path).unwrap().set_modified(modified).unwrap();
+    let failure = domain::Failure::from(store.get_bytes("a").await.unwrap_err());
+    assert_eq!(failure.code, "storage.garbled", "{failure}");
 }

@@ -145,14 +145,12 @@ pub enum Error {
     },
     /// The certificate can sign, but nothing can be encrypted to it.
     #[error(
-        "The {holder} has no key for encryption{detail}. Ask the partner for a certificate with \
-         an encryption subkey."
+        "The {holder} has no key for encryption. Ask the partner for a certificate with an \
+         encryption subkey."
     )]
     NoEncryptionKey {
         /// Whose certificate.
         holder: Holder,
-        /// More words, or `""`.
-        detail: String,
     },
     /// Nobody to seal for.
     #[error("No certificate was given to seal for. Set encryption.certificate in the profile.")]

@@ -9,6 +9,8 @@ use pgp::parse::Parse;
 use crate::error::{Error, Holder, words};
 
 const UTF8_BOM: &[u8] = b"\xef\xbb\xbf";
+/// Stands at offset 8 of GnuPG's `pubring.kbx`.
+const KEYBOX_MAGIC: &[u8] = b"KBXf";
 const ARMOR_BEGIN: &str = "-----BEGIN PGP ";
 
 /// What a file of keys holds.
@@ -86,6 +88,9 @@ fn armored_blocks(bytes: &[u8]) -> Vec<String> {
 
 /// Files that people store by mistake deserve a better word than `malformed packet`.
 fn refuse_known_strangers(bytes: &[u8]) -> Result<(), Error> {
+    if bytes.get(8..12) == Some(KEYBOX_MAGIC) {
+        return Err(unreadable("it is GnuPG's keybox; use what gpg --export prints"));
+    }
     let text = String::from_utf8_lossy(bytes);
     let text = text.trim_start();
     if text.starts_with("ssh-") || text.starts_with("ecdsa-sha2-") {

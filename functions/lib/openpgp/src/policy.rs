@@ -6,8 +6,42 @@ use jiff::Timestamp;
 use sequoia_openpgp as pgp;
 
 use pgp::crypto::mpi::PublicKey;
+use pgp::packet::Signature;
 use pgp::packet::key::{Key, KeyParts, KeyRole};
-use pgp::policy::{AsymmetricAlgorithm, StandardPolicy};
+use pgp::policy::{AsymmetricAlgorithm, Policy, StandardPolicy};
+use pgp::types::{HashAlgorithm, RevocationStatus};
+
+/// What a certificate is judged by, as of one moment.
+pub(crate) struct Rules {
+    pub(crate) now: SystemTime,
+    pub(crate) policy: StandardPolicy<'static>,
+    for_revocations: StandardPolicy<'static>,
+}
+
+impl Rules {
+    pub(crate) fn at(now: SystemTime) -> Self {
+        let mut for_revocations = at(now);
+        // Ignoring a revocation leaks a file; believing one too readily only stops it.
+        for hash in [HashAlgorithm::MD5, HashAlgorithm::RipeMD, HashAlgorithm::SHA1] {
+            for_revocations.accept_hash(hash);
+        }
+        Self { now, policy: at(now), for_revocations }
+    }
+
+    /// The revocations of a part of the certificate, whatever hash signed them.
+    pub(crate) fn revocations<'a>(
+        &self,
+        status: impl Fn(&dyn Policy, SystemTime) -> RevocationStatus<'a>,
+    ) -> Option<Vec<&'a Signature>> {
+        // Both, for a weak self-signature must not outdo a sound revocation.
+        [&self.policy, &self.for_revocations].into_iter().find_map(|policy| {
+            match status(policy, self.now) {
+                RevocationStatus::Revoked(signatures) => Some(signatures),
+                _ => None,
+            }
+        })
+    }
+}
 
 /// Sequoia's policy as of `now`, and no DSA or ElGamal at any size.
 ///

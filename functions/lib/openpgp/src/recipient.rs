@@ -10,13 +10,11 @@ use pgp::cert::amalgamation::key::{ErasedKeyAmalgamation, ValidErasedKeyAmalgama
 use pgp::cert::prelude::*;
 use pgp::packet::Signature;
 use pgp::packet::key::{Key, PublicParts, UnspecifiedRole};
-use pgp::policy::Policy;
-use pgp::types::RevocationStatus;
 
 use crate::error::{Error, Holder, day, printable, words};
 use crate::guard::guarded;
 use crate::parse::public_certificate;
-use crate::policy::{self, algorithm, is_supported, is_weak, timestamp};
+use crate::policy::{Rules, algorithm, is_supported, is_weak, timestamp};
 
 /// How many days before the end a certificate starts to be talked about.
 pub const WARN_BEFORE_EXPIRY_DAYS: i64 = 30;
@@ -143,31 +141,31 @@ impl Recipient {
 }
 
 fn judge(cert: &Cert, now: SystemTime) -> Result<Recipient, Error> {
-    let policy = policy::at(now);
+    let rules = Rules::at(now);
     let holder = Holder::of(cert, None);
-    primary_is_usable(cert, &holder, &policy, now)?;
+    primary_is_usable(cert, &holder, &rules)?;
     let valid = cert
-        .with_policy(&policy, now)
+        .with_policy(&rules.policy, now)
         .map_err(|error| no_binding(cert, holder.clone(), &error, now))?;
     let primary_user = valid.primary_userid().ok();
     let holder = Holder::of(cert, primary_user.as_ref().map(|user| user.userid().value()));
     alive(valid.alive(), &holder, "", valid.primary_key().key_expiration_time())?;
-    users_not_all_revoked(cert, &holder, &policy, now)?;
+    users_not_all_revoked(cert, &holder, &rules)?;
 
     let chosen: Vec<Chosen> = valid
         .keys()
         .alive()
-        .revoked(false)
         .for_transport_encryption()
         .for_storage_encryption()
         .filter(|key| is_supported(key.key()) && !is_weak(key.key()))
+        .filter(|key| subkey_revocations(cert, key.key(), &rules).is_none())
         .map(|key| Chosen {
             key: key.key().clone(),
             expires: key.key_expiration_time().map(timestamp),
         })
         .collect();
     if chosen.is_empty() {
-        return Err(why_no_key(cert, holder, &policy, now));
+        return Err(why_no_key(cert, holder, &rules));
     }
     // A key without an end outlives all others; the certificate itself ends them all.
     let keys_end = chosen.iter().map(|chosen| chosen.expires).collect::<Option<Vec<_>>>();
@@ -179,12 +177,7 @@ fn judge(cert: &Cert, now: SystemTime) -> Result<Recipient, Error> {
 }
 
 /// What the primary key alone tells, before any signature is believed.
-fn primary_is_usable(
-    cert: &Cert,
-    holder: &Holder,
-    policy: &dyn Policy,
-    now: SystemTime,
-) -> Result<(), Error> {
+fn primary_is_usable(cert: &Cert, holder: &Holder, rules: &Rules) -> Result<(), Error> {
     let key = cert.primary_key().key();
     if is_weak(key) {
         let reason = format!("its primary key is {}", algorithm(key));
@@ -194,10 +187,10 @@ fn primary_is_usable(
         let reason = format!("a primary key of {}", algorithm(key));
         return Err(Error::Unsupported { holder: holder.clone(), reason });
     }
-    if let RevocationStatus::Revoked(signatures) = cert.revocation_status(policy, now) {
+    if let Some(signatures) = rules.revocations(|policy, at| cert.revocation_status(policy, at)) {
         return Err(revoked(holder.clone(), &signatures, String::new()));
     }
-    if key.creation_time() > now {
+    if key.creation_time() > rules.now {
         let from = timestamp(key.creation_time());
         return Err(Error::NotYetValid { holder: holder.clone(), from, part: String::new() });
     }
@@ -211,64 +204,72 @@ fn no_binding(cert: &Cert, holder: Holder, error: &pgp::anyhow::Error, now: Syst
         return Error::TooWeak { holder, reason: format!("its self-signature fails ({reason})") };
     }
     let users = cert.userids().flat_map(|user| user.self_signatures().collect::<Vec<_>>());
-    let starts = cert
-        .primary_key()
-        .self_signatures()
-        .chain(users)
-        .filter_map(|signature| signature.signature_creation_time());
-    match starts.min() {
-        Some(first) if first > now => {
-            Error::NotYetValid { holder, from: timestamp(first), part: String::new() }
-        }
-        _ => Error::Unreadable {
+    let signatures: Vec<_> = cert.primary_key().self_signatures().chain(users).collect();
+    let starts = signatures.iter().filter_map(|signature| signature.signature_creation_time());
+    if let Some(first) = starts.min().filter(|first| *first > now) {
+        return Error::NotYetValid { holder, from: timestamp(first), part: String::new() };
+    }
+    match lapsed(signatures, now) {
+        Some(since) => Error::Expired { holder, since, part: "self-signature of ".to_owned() },
+        None => Error::Unreadable {
             reason: format!("the {holder} carries no valid self-signature ({reason})"),
         },
     }
 }
 
+/// When the last of these signatures ended: one may end before its key does.
+fn lapsed<'a>(
+    signatures: impl IntoIterator<Item = &'a Signature>,
+    now: SystemTime,
+) -> Option<Timestamp> {
+    let ends = signatures.into_iter().filter_map(|one| one.signature_expiration_time());
+    ends.filter(|end| *end <= now).max().map(timestamp)
+}
+
+/// Whether an algorithm was too weak. A critical notation that nobody knows is the other thing that
+/// the policy rejects, and the library tells them apart by their words only.
 fn violates_policy(error: &pgp::anyhow::Error) -> bool {
-    error.chain().any(|link| {
-        matches!(link.downcast_ref::<pgp::Error>(), Some(pgp::Error::PolicyViolation(..)))
+    error.chain().any(|link| match link.downcast_ref::<pgp::Error>() {
+        Some(pgp::Error::PolicyViolation(what, _)) => !what.starts_with("Critical notation"),
+        _ => false,
     })
 }
 
-/// Turns the library's word about a lifetime into ours.
+/// Turns the library's word about a lifetime into ours. That it has begun was seen before, so what
+/// is not alive has ended.
 fn alive(
     verdict: pgp::Result<()>,
     holder: &Holder,
     part: &str,
-    expiry: Option<SystemTime>,
+    end: Option<SystemTime>,
 ) -> Result<(), Error> {
-    let Err(error) = verdict else { return Ok(()) };
-    let (holder, part) = (holder.clone(), part.to_owned());
-    Err(match error.downcast_ref::<pgp::Error>() {
-        Some(pgp::Error::NotYetLive(from)) => {
-            Error::NotYetValid { holder, from: timestamp(*from), part }
-        }
-        Some(pgp::Error::Expired(since)) => {
-            Error::Expired { holder, since: timestamp(*since), part }
-        }
-        _ => Error::Expired { holder, since: expiry.map(timestamp).unwrap_or_default(), part },
+    verdict.map_err(|_| Error::Expired {
+        holder: holder.clone(),
+        since: end.map(timestamp).unwrap_or_default(),
+        part: part.to_owned(),
     })
 }
 
 /// A certificate whose every user id was revoked belongs to nobody any more.
-fn users_not_all_revoked(
-    cert: &Cert,
-    holder: &Holder,
-    policy: &dyn Policy,
-    now: SystemTime,
-) -> Result<(), Error> {
+fn users_not_all_revoked(cert: &Cert, holder: &Holder, rules: &Rules) -> Result<(), Error> {
     let mut revocation = None;
     for user in cert.userids() {
-        match user.revocation_status(policy, now) {
-            RevocationStatus::Revoked(signatures) => {
-                revocation = Some(revoked(holder.clone(), &signatures, "every user id of ".into()));
-            }
-            _ => return Ok(()),
-        }
+        let found = rules.revocations(|policy, at| user.revocation_status(policy, at));
+        let Some(signatures) = found else { return Ok(()) };
+        revocation = Some(revoked(holder.clone(), &signatures, "last user id of ".into()));
     }
     revocation.map_or(Ok(()), Err)
+}
+
+/// Why a subkey was revoked; the primary key's revocation is the whole certificate's.
+fn subkey_revocations<'a>(
+    cert: &'a Cert,
+    key: &Key<PublicParts, UnspecifiedRole>,
+    rules: &Rules,
+) -> Option<Vec<&'a Signature>> {
+    let fingerprint = key.fingerprint();
+    let subkey = cert.keys().subkeys().find(|subkey| subkey.key().fingerprint() == fingerprint)?;
+    rules.revocations(|policy, at| subkey.bundle().revocation_status(policy, at))
 }
 
 fn revoked(holder: Holder, signatures: &[&Signature], part: String) -> Error {
@@ -285,30 +286,31 @@ fn revoked(holder: Holder, signatures: &[&Signature], part: String) -> Error {
 }
 
 /// The most telling reason why none of the keys can be sealed to.
-fn why_no_key(cert: &Cert, holder: Holder, policy: &dyn Policy, now: SystemTime) -> Error {
+fn why_no_key(cert: &Cert, holder: Holder, rules: &Rules) -> Error {
     let reasons = cert
         .keys()
         .filter(|key| key.key().pk_algo().for_encryption())
-        .filter_map(|key| why_not_this_key(&key, &holder, policy, now));
-    reasons.max_by_key(telling).unwrap_or(Error::NoEncryptionKey { holder, detail: String::new() })
+        .filter_map(|key| why_not_this_key(cert, &key, &holder, rules));
+    reasons.max_by_key(telling).unwrap_or(Error::NoEncryptionKey { holder })
 }
 
-/// A key that was good and ended tells more than one that never was; the latest end tells most.
-fn telling(error: &Error) -> (u8, Timestamp) {
+/// A key that was good and ended tells more than one that never was; the latest end and the
+/// earliest start tell most.
+fn telling(error: &Error) -> (u8, i64) {
     match error {
-        Error::Expired { since, .. } => (4, *since),
-        Error::Revoked { at, .. } => (3, at.unwrap_or_default()),
-        Error::NotYetValid { from, .. } => (2, *from),
-        Error::TooWeak { .. } => (1, Timestamp::UNIX_EPOCH),
-        _ => (0, Timestamp::UNIX_EPOCH),
+        Error::Expired { since, .. } => (4, since.as_second()),
+        Error::Revoked { at, .. } => (3, at.unwrap_or_default().as_second()),
+        Error::NotYetValid { from, .. } => (2, -from.as_second()),
+        Error::TooWeak { .. } => (1, 0),
+        _ => (0, 0),
     }
 }
 
 fn why_not_this_key(
+    cert: &Cert,
     key: &ErasedKeyAmalgamation<'_, PublicParts>,
     holder: &Holder,
-    policy: &dyn Policy,
-    now: SystemTime,
+    rules: &Rules,
 ) -> Option<Error> {
     let part = format!("encryption key {} of ", key.key().keyid().to_hex());
     let named = format!("encryption key {} is {}", key.key().keyid(), algorithm(key.key()));
@@ -319,29 +321,35 @@ fn why_not_this_key(
         let reason = format!("an encryption key of {}", algorithm(key.key()));
         return Some(Error::Unsupported { holder: holder.clone(), reason });
     }
-    if key.key().creation_time() > now {
+    if key.key().creation_time() > rules.now {
         let from = timestamp(key.key().creation_time());
         return Some(Error::NotYetValid { holder: holder.clone(), from, part });
     }
-    match key.clone().with_policy(policy, now) {
-        Ok(valid) => why_not_this_valid_key(&valid, holder, part),
+    match key.clone().with_policy(&rules.policy, rules.now) {
+        Ok(valid) => why_not_this_valid_key(cert, &valid, holder, rules, part),
         Err(error) if violates_policy(&error) => Some(Error::TooWeak {
             holder: holder.clone(),
             reason: format!("{named}, and its binding fails ({})", words(&error)),
         }),
-        Err(_) => None,
+        Err(_) => lapsed(key.self_signatures(), rules.now).map(|since| Error::Expired {
+            holder: holder.clone(),
+            since,
+            part: format!("binding of {part}"),
+        }),
     }
 }
 
 fn why_not_this_valid_key(
+    cert: &Cert,
     key: &ValidErasedKeyAmalgamation<'_, PublicParts>,
     holder: &Holder,
+    rules: &Rules,
     part: String,
 ) -> Option<Error> {
     if !key.for_transport_encryption() && !key.for_storage_encryption() {
         return None;
     }
-    if let RevocationStatus::Revoked(signatures) = key.revocation_status() {
+    if let Some(signatures) = subkey_revocations(cert, key.key(), rules) {
         return Some(revoked(holder.clone(), &signatures, part));
     }
     alive(key.alive(), holder, &part, key.key_expiration_time()).err()

@@ -119,3 +119,78 @@ fn keep(slot: &mut Mutex<Option<io::Error>>, error: io::Error) -> io::Error {
     exclusive(slot).get_or_insert(error);
     stand_in
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers each write and each flush with the next of its answers.
+    struct Scripted(Vec<io::Result<usize>>);
+
+    impl Write for Scripted {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            self.0.remove(0)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.0.remove(0).map(drop)
+        }
+    }
+
+    #[test]
+    fn a_full_stream_is_the_failure_that_is_told() {
+        let mut full = Scripted(vec![Ok(0), Ok(0)]);
+        let mut sink = Sink::new(&mut full);
+        assert_eq!(sink.write(b"").unwrap(), 0);
+        assert!(sink.failure().is_none(), "nothing was to be written");
+        assert_eq!(sink.write(b"x").unwrap_err().kind(), io::ErrorKind::WriteZero);
+        assert_eq!(sink.failure().unwrap().kind(), io::ErrorKind::WriteZero);
+    }
+
+    #[test]
+    fn a_signal_is_no_failure() {
+        let mut disturbed = Scripted(vec![Err(io::ErrorKind::Interrupted.into()), Ok(2), Ok(1)]);
+        let mut sink = Sink::new(&mut disturbed);
+        sink.write_all(b"abc").unwrap();
+        assert!(sink.failure().is_none());
+        let (hash, bytes) = sink.tally.finish();
+        assert_eq!((hash, bytes), (Sha256::digest(b"abc").into(), 3));
+    }
+
+    /// Interrupted by a signal at every other read.
+    struct Disturbed {
+        calls: usize,
+        data: io::Cursor<&'static [u8]>,
+    }
+
+    impl Read for Disturbed {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.calls += 1;
+            if self.calls % 2 == 1 {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            self.data.read(buffer)
+        }
+    }
+
+    #[test]
+    fn a_signal_does_not_end_a_read() {
+        let mut disturbed = Disturbed { calls: 0, data: io::Cursor::new(b"abc") };
+        let mut source = Source::new(&mut disturbed);
+        let mut buffer = [0; 8];
+        assert_eq!(source.read(&mut buffer).unwrap(), 3);
+        assert_eq!(source.read(&mut buffer).unwrap(), 0);
+        assert!(source.failure().is_none());
+        assert_eq!(source.tally.finish(), (Sha256::digest(b"abc").into(), 3));
+    }
+
+    #[test]
+    fn the_first_failure_is_kept_from_writes_and_flushes() {
+        let failures = [io::ErrorKind::BrokenPipe, io::ErrorKind::TimedOut].map(|k| Err(k.into()));
+        let mut broken = Scripted(failures.into());
+        let mut sink = Sink::new(&mut broken);
+        assert_eq!(sink.flush().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(sink.write(b"x").unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(sink.failure().unwrap().kind(), io::ErrorKind::BrokenPipe);
+    }
+}

@@ -426,16 +426,4 @@ mod tests {
         assert_eq!(text(b"a\r\nb\x1b[31m"), "a  b [31m");
         assert_eq!(text(&[b'x'; 900]).len(), 200);
     }
-
-    #[test]
-    fn kind_comes_from_mode_and_else_from_the_long_name() {
-        let mode = |permissions| RawAttributes { permissions, ..RawAttributes::default() };
-        assert_eq!(Kind::of(&mode(Some(0o100_644)), b"d"), Kind::File);
-        assert_eq!(Kind::of(&mode(Some(0o040_755)), b""), Kind::Directory);
-        assert_eq!(Kind::of(&mode(Some(0o120_777)), b""), Kind::Symlink);
-        assert_eq!(Kind::of(&mode(Some(0o010_644)), b"-"), Kind::Other);
-        assert_eq!(Kind::of(&mode(Some(0o644)), b"-rw-"), Kind::File);
-        assert_eq!(Kind::of(&mode(None), b"drwx"), Kind::Directory);
-        assert_eq!(Kind::of(&mode(None), b""), Kind::Other);
-    }
 }

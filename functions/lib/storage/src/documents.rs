@@ -8,8 +8,10 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::checksum::Crc64;
 use crate::error::Error;
 use crate::fault::{Fault, FaultKind};
+use crate::upload::GARBLED_TRIES;
 use crate::{Range, Result, Store};
 
 /// How often a 409 is asked again before it is reported: the other writer needs milliseconds.
@@ -149,17 +151,18 @@ impl Store {
         condition: Condition,
         content_type: &str,
     ) -> Result<PutOutcome> {
-        let mut tries = 0;
+        let crc64 = Crc64::of(&body);
+        let (mut tries, mut garbled) = (0, 1);
         loop {
             let request = self.client().put_object().bucket(self.bucket()).key(key);
-            let request = request.content_type(content_type).body(body.clone().into());
+            let request = request.content_type(content_type).checksum_crc64_nvme(crc64);
+            let request = request.body(body.clone().into());
             let request = match &condition {
                 Condition::Any => request,
                 Condition::Absent => request.if_none_match("*"),
                 Condition::Unchanged(etag) => request.if_match(etag.as_str()),
             };
-            // The body is covered by the CRC32 that the SDK sends; hashing it again to sign it
-            // would only cost time.
+            // The body is covered by its checksum; hashing it again to sign it would only cost time.
             let fault = match request.customize().disable_payload_signing().send().await {
                 Ok(answer) => {
                     return Ok(PutOutcome::Written(ETag::new(answer.e_tag().unwrap_or_default())));
@@ -174,6 +177,7 @@ impl Store {
                     tries += 1;
                     tokio::time::sleep(CONFLICT_PAUSE * tries).await;
                 }
+                (FaultKind::Garbled, _) if garbled < GARBLED_TRIES => garbled += 1,
                 _ => return Err(self.write_error(key, fault)),
             }
         }

@@ -150,6 +150,7 @@ const fn of_kind(kind: FaultKind) -> (ErrorClass, &'static str) {
         FaultKind::Denied => (ErrorClass::Misconfigured, "storage.denied"),
         FaultKind::NoBucket => (ErrorClass::Misconfigured, "storage.no_bucket"),
         FaultKind::Missing => (ErrorClass::Rejected, "storage.missing"),
+        FaultKind::Garbled => (ErrorClass::Transient, "storage.garbled"),
         FaultKind::NoUpload => (ErrorClass::Transient, "storage.upload_gone"),
         FaultKind::Precondition | FaultKind::Conflict => {
             (ErrorClass::Transient, "storage.contended")

@@ -28,6 +28,8 @@ pub enum FaultKind {
     Conflict,
     /// 416: the range begins at or after the end of the object.
     Range,
+    /// The bytes that arrived, here or there, are not those that were sent.
+    Garbled,
     /// Any other answer of the 4xx kind: the request itself is wrong.
     Refused,
 }
@@ -84,6 +86,11 @@ impl Fault {
         Self { kind: FaultKind::Unreachable, detail, source: Box::new(source) }
     }
 
+    /// Bytes that do not have the checksum they should.
+    pub(crate) fn garbled(detail: &str) -> Self {
+        Self { kind: FaultKind::Garbled, detail: detail.to_owned(), source: detail.into() }
+    }
+
     /// A fault that S3 reported in words, inside an answer that was otherwise fine.
     pub(crate) fn reported(code: &str, detail: String) -> Self {
         let kind = match code {
@@ -114,7 +121,11 @@ fn kind_of_answer(code: &str, status: u16) -> FaultKind {
         | "SignatureDoesNotMatch"
         | "AuthorizationHeaderMalformed"
         | "PermanentRedirect" => FaultKind::Denied,
-        "RequestTimeout" => FaultKind::Unreachable,
+        // The body broke off on its way.
+        "RequestTimeout" | "IncompleteBody" => FaultKind::Unreachable,
+        "BadDigest" | "XAmzContentChecksumMismatch" | "XAmzContentSHA256Mismatch" => {
+            FaultKind::Garbled
+        }
         "PreconditionFailed" => FaultKind::Precondition,
         "ConditionalRequestConflict" => FaultKind::Conflict,
         "InvalidRange" => FaultKind::Range,
@@ -165,6 +176,8 @@ mod tests {
         assert_eq!(kind_of_answer("AccessDenied", 403), FaultKind::Denied);
         assert_eq!(kind_of_answer("ConditionalRequestConflict", 409), FaultKind::Conflict);
         assert_eq!(kind_of_answer("RequestTimeout", 400), FaultKind::Unreachable);
+        assert_eq!(kind_of_answer("IncompleteBody", 400), FaultKind::Unreachable);
+        assert_eq!(kind_of_answer("BadDigest", 400), FaultKind::Garbled);
         assert_eq!(kind_of_answer("InvalidArgument", 400), FaultKind::Refused);
     }
 }

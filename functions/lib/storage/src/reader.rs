@@ -1,16 +1,20 @@
-//! Reads an object, or a range of it, as a stream that goes on by itself after a dropped connection.
+//! Reads an object, or a range of it, as a stream that goes on by itself after a dropped connection
+//! and does not hand out the last bytes of an object that came damaged.
 
 use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::{Bytes, BytesMut};
 
+use crate::checksum::{Crc64, Running};
 use crate::error::Error;
 use crate::fault::{Fault, FaultKind};
 use crate::{ETag, Result, Store};
 
 /// How often in a row the stream is opened again without a single byte gained.
 const FRUITLESS_TRIES: u32 = 5;
+/// How often an object that came damaged is read into memory again.
+const GARBLED_TRIES: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// No more than this is reserved ahead for an object whose size a server only claims.
 const RESERVE_MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -52,6 +56,9 @@ pub struct ByteStreamReader {
     end: u64,
     body: Option<ByteStream>,
     fruitless: u32,
+    /// What the whole object must have; S3 has no checksum for a range of one.
+    checksum: Option<Crc64>,
+    sum: Running,
 }
 
 impl Store {
@@ -96,6 +103,8 @@ impl Store {
                     end: range.offset,
                     body: None,
                     fruitless: 0,
+                    checksum: None,
+                    sum: Running::new(),
                 })
             }
             Err(fault) if fault.kind == FaultKind::Precondition => {
@@ -132,6 +141,8 @@ impl Store {
             .and_then(|range| range.rsplit_once('/'))
             .and_then(|(_, total)| total.parse().ok())
             .unwrap_or(end);
+        let is_whole = range.offset == 0 && end == object_bytes;
+        let checksum = answer.checksum_crc64_nvme().and_then(Crc64::parse);
         Ok(ByteStreamReader {
             store: self.clone(),
             key: key.to_owned(),
@@ -141,6 +152,8 @@ impl Store {
             end,
             body: (end > range.offset).then_some(answer.body),
             fruitless: 0,
+            checksum: checksum.filter(|_| is_whole),
+            sum: Running::new(),
         })
     }
 }
@@ -179,8 +192,12 @@ impl ByteStreamReader {
     /// When the connection drops, the rest is asked for again, and only from the same version of
     /// the object; after five tries in a row without a byte it gives up.
     ///
+    /// The last bytes of a whole object come only when all of them have the checksum that S3 keeps:
+    /// whoever got `None` got the object. A range is as good as the connection.
+    ///
     /// # Errors
-    /// [`Error::Read`]; [`Error::Replaced`] when the object changed meanwhile.
+    /// [`Error::Read`], with the code `storage.garbled` when the bytes are not those of the object;
+    /// [`Error::Replaced`] when the object changed meanwhile.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         while self.position < self.end {
             let Some(body) = self.body.as_mut() else {
@@ -194,6 +211,7 @@ impl ByteStreamReader {
                     bytes.truncate(left);
                     self.position += u64::try_from(bytes.len()).unwrap_or_default();
                     self.fruitless = 0;
+                    self.verify(&bytes)?;
                     return Ok(Some(bytes));
                 }
                 Some(Err(error)) => self.drop_body(Some(Fault::dropped(error)))?,
@@ -203,11 +221,45 @@ impl ByteStreamReader {
         Ok(None)
     }
 
-    /// Reads all that is left into memory.
+    /// Adds bytes to the sum of the object, and compares it behind the last one.
+    fn verify(&mut self, bytes: &[u8]) -> Result<()> {
+        let Some(checksum) = self.checksum else {
+            return Ok(());
+        };
+        self.sum.update(bytes);
+        if self.position < self.end || self.sum.sum() == checksum {
+            return Ok(());
+        }
+        let fault = Fault::garbled("the bytes that came do not have the checksum of the object");
+        Err(self.store.read_error(&self.key, fault))
+    }
+
+    /// Reads all that is left into memory; again from the beginning if the object came damaged.
     ///
     /// # Errors
     /// Those of [`ByteStreamReader::next`].
     pub async fn collect(&mut self) -> Result<Bytes> {
+        let from_start = self.position == 0;
+        let mut tries = 1;
+        loop {
+            match self.collect_once().await {
+                Err(error)
+                    if from_start
+                        && error.kind() == Some(FaultKind::Garbled)
+                        && tries < GARBLED_TRIES =>
+                {
+                    tracing::warn!(key = self.key, %error, "an object is read again");
+                    tries += 1;
+                    self.position = 0;
+                    self.body = None;
+                    self.sum = Running::new();
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn collect_once(&mut self) -> Result<Bytes> {
         let expected = usize::try_from(self.remaining_bytes()).unwrap_or(usize::MAX);
         let Some(first) = self.next().await? else {
             return Ok(Bytes::new());

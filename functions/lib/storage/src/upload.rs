@@ -1,31 +1,59 @@
-//! The four requests of a multipart upload, and how large its parts are.
+//! The requests of a multipart upload, and how large its parts are.
 
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart,
+};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::checksum::Crc64;
 use crate::fault::{Fault, FaultKind};
 use crate::{ETag, Result, Store};
 
 /// The size of the first parts, and the size below which an object is sent in one request.
-pub const PART_BYTES_FIRST: u64 = 8 * 1024 * 1024;
+pub const PART_BYTES_FIRST: u64 = PART_BYTES_MIN;
 /// The smallest part that S3 takes, the last one excepted.
 pub(crate) const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
-/// After this many parts their size doubles.
-const PARTS_PER_STEP: u32 = 1_000;
-/// The doubling stops here: 4 GiB, below the 5 GiB that S3 allows.
+/// The largest part that S3 takes is 5 GiB; the growth stops before it.
+const PART_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+/// The size of an unknown object's parts doubles after this many.
+const PARTS_PER_STEP: u32 = 900;
+/// The doubling stops here: 2.5 GiB.
 const STEPS_MAX: u32 = 9;
+/// An object of known size has this many equal parts at most; the other 1,000 that S3 allows are
+/// for what comes unexpectedly.
+const PARTS_EXPECTED: u32 = 9_000;
+/// After that the size of parts doubles quickly.
+const PARTS_PER_LATE_STEP: u32 = 100;
+/// Sizes of parts that follow from an expected size are multiples of this.
+const PART_BYTES_STEP: u64 = 1024 * 1024;
+/// How often bytes that were damaged on their way are sent again.
+pub(crate) const GARBLED_TRIES: u32 = 4;
 
-/// The size in bytes of part `number`, counted from 1.
+/// The size in bytes of part `number`, counted from 1, of an object of unknown size.
 ///
-/// 8 MiB, doubled after every 1,000 parts: 1,000 parts hold 7.8 GiB, 5,000 hold 242 GiB, and the
-/// 10,000 that S3 allows hold 7.8 TiB, more than the 5 TiB that an object may have. Small files
-/// stay cheap in memory, and nobody has to know the size beforehand.
+/// 5 MiB, doubled after every 900 parts: 900 parts hold 4.4 GiB, 4,500 hold 136 GiB, and the 10,000
+/// that S3 allows hold 6.8 TiB. Small files stay cheap in memory, and nobody has to know the size
+/// beforehand; whoever does know it needs far less memory for a large one ([`Store::writer_for`]).
 #[must_use]
 pub const fn part_bytes(number: u32) -> u64 {
     let step = number.saturating_sub(1) / PARTS_PER_STEP;
     let step = if step > STEPS_MAX { STEPS_MAX } else { step };
     PART_BYTES_FIRST << step
+}
+
+/// The size in bytes of part `number`, counted from 1, of an object that should have `expected`
+/// bytes.
+///
+/// All parts are equal, as small as the count allows: 5 MiB up to 43 GiB, 12 MiB for 100 GiB, 583
+/// MiB for 5 TiB. An object that grows beyond what was expected still fits up to 900 GiB at least.
+#[must_use]
+pub const fn part_bytes_of(expected: u64, number: u32) -> u64 {
+    let needed = expected.div_ceil(PARTS_EXPECTED as u64).next_multiple_of(PART_BYTES_STEP);
+    let bytes = if needed < PART_BYTES_MIN { PART_BYTES_MIN } else { needed };
+    let late = number.saturating_sub(PARTS_EXPECTED).div_ceil(PARTS_PER_LATE_STEP);
+    let bytes = bytes.saturating_mul(1 << late);
+    if bytes > PART_BYTES_MAX { PART_BYTES_MAX } else { bytes }
 }
 
 /// One part that S3 has.
@@ -37,6 +65,8 @@ pub struct UploadedPart {
     pub etag: ETag,
     /// Its size in bytes.
     pub bytes: u64,
+    /// The checksum of its bytes.
+    pub crc64: Crc64,
 }
 
 impl UploadedPart {
@@ -48,47 +78,103 @@ impl UploadedPart {
 impl Store {
     pub(crate) async fn create_upload(&self, key: &str) -> Result<String> {
         let request = self.client().create_multipart_upload().bucket(self.bucket()).key(key);
-        let answer = request.content_type("application/octet-stream").send().await;
+        let request = request
+            .content_type("application/octet-stream")
+            .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
+            .checksum_type(ChecksumType::FullObject);
+        let answer = request.send().await;
         let answer = answer.map_err(|error| self.upload_error(key, Fault::of(error)))?;
         Ok(answer.upload_id.unwrap_or_default())
     }
 
+    /// Sends a part with the checksum that its bytes must have; again when they arrived damaged.
     pub(crate) async fn upload_part(
         &self,
         key: &str,
         upload_id: &str,
         number: u32,
         body: Bytes,
+        crc64: Crc64,
     ) -> Result<UploadedPart> {
         let bytes = u64::try_from(body.len()).unwrap_or_default();
-        let request = self.client().upload_part().bucket(self.bucket()).key(key);
-        let request = request
-            .upload_id(upload_id)
-            .part_number(UploadedPart::number_on_the_wire(number))
-            .body(body.into());
-        // Covered by the CRC32 that the SDK sends; a SHA-256 to sign it would only cost time.
-        let answer = request.customize().disable_payload_signing().send().await;
-        let answer = answer.map_err(|error| self.upload_error(key, Fault::of(error)))?;
-        Ok(UploadedPart { number, etag: ETag::new(answer.e_tag.unwrap_or_default()), bytes })
+        let mut tries = 1;
+        loop {
+            let request = self.client().upload_part().bucket(self.bucket()).key(key);
+            let request = request
+                .upload_id(upload_id)
+                .part_number(UploadedPart::number_on_the_wire(number))
+                .checksum_crc64_nvme(crc64)
+                .body(body.clone().into());
+            // Covered by its checksum; a SHA-256 to sign it would only cost time.
+            match request.customize().disable_payload_signing().send().await.map_err(Fault::of) {
+                Ok(answer) => {
+                    let etag = ETag::new(answer.e_tag.unwrap_or_default());
+                    return Ok(UploadedPart { number, etag, bytes, crc64 });
+                }
+                Err(fault) if fault.kind == FaultKind::Garbled && tries < GARBLED_TRIES => {
+                    tracing::warn!(key, number, %fault, "a part is sent again");
+                    tries += 1;
+                }
+                Err(fault) => return Err(self.upload_error(key, fault)),
+            }
+        }
     }
 
+    /// Makes the object of its parts, if they are what was sent: S3 compares size and checksum of
+    /// the whole.
     pub(crate) async fn complete_upload(
         &self,
         key: &str,
         upload_id: &str,
         parts: &[UploadedPart],
     ) -> Result<ETag> {
+        let bytes: u64 = parts.iter().map(|part| part.bytes).sum();
+        let whole = parts.iter().fold(Crc64::EMPTY, |sum, part| sum.then(part.crc64, part.bytes));
         let parts = parts.iter().map(|part| {
             CompletedPart::builder()
                 .part_number(UploadedPart::number_on_the_wire(part.number))
                 .e_tag(part.etag.as_str())
+                .checksum_crc64_nvme(part.crc64)
                 .build()
         });
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build();
         let request = self.client().complete_multipart_upload().bucket(self.bucket()).key(key);
-        let answer = request.upload_id(upload_id).multipart_upload(parts).send().await;
-        let answer = answer.map_err(|error| self.upload_error(key, Fault::of(error)))?;
+        let request = request
+            .upload_id(upload_id)
+            .multipart_upload(parts)
+            .checksum_type(ChecksumType::FullObject)
+            .checksum_crc64_nvme(whole)
+            .set_mpu_object_size(i64::try_from(bytes).ok());
+        let answer = match request.send().await.map_err(Fault::of) {
+            Ok(answer) => answer,
+            Err(fault) if fault.kind == FaultKind::NoUpload => {
+                // An earlier answer may have been lost: then the object is there and has our sum.
+                let there = self.is_whole(key, bytes, whole).await?;
+                return there.ok_or_else(|| self.upload_error(key, fault));
+            }
+            Err(fault) => return Err(self.upload_error(key, fault)),
+        };
+        let told = answer.checksum_crc64_nvme().and_then(Crc64::parse);
+        if told.is_some_and(|told| told != whole) {
+            let fault = Fault::garbled("S3 put together other bytes than were sent");
+            return Err(self.upload_error(key, fault));
+        }
         Ok(ETag::new(answer.e_tag.unwrap_or_default()))
+    }
+
+    /// The version of an object, if it has this size and this checksum.
+    async fn is_whole(&self, key: &str, bytes: u64, whole: Crc64) -> Result<Option<ETag>> {
+        let request = self.client().head_object().bucket(self.bucket()).key(key);
+        match request.checksum_mode(ChecksumMode::Enabled).send().await.map_err(Fault::of) {
+            Ok(found) => {
+                let same = found.checksum_crc64_nvme().and_then(Crc64::parse) == Some(whole)
+                    && found.content_length().and_then(|len| u64::try_from(len).ok())
+                        == Some(bytes);
+                Ok(same.then(|| ETag::new(found.e_tag.unwrap_or_default())))
+            }
+            Err(fault) if fault.kind == FaultKind::Missing => Ok(None),
+            Err(fault) => Err(self.read_error(key, fault)),
+        }
     }
 
     /// Forgets an upload and its parts; no error when it is gone already.
@@ -131,14 +217,75 @@ impl Store {
 mod tests {
     use super::*;
 
+    const MIB: u64 = 1 << 20;
+    const GIB: u64 = 1 << 30;
+    const TIB: u64 = 1 << 40;
+
+    /// How many parts an object has, and the size of its largest one.
+    fn parts(object: u64, size: impl Fn(u32) -> u64) -> (u32, u64) {
+        let (mut number, mut held, mut largest) = (0, 0, 0);
+        while held < object {
+            number += 1;
+            held += size(number);
+            largest = largest.max(size(number));
+        }
+        (number, largest)
+    }
+
     #[test]
-    fn ten_thousand_parts_hold_the_largest_object_and_none_is_too_large() {
-        let total: u64 = (1..=10_000).map(part_bytes).sum();
-        assert!(total >= 5 << 40, "{total}");
-        assert!((1..=10_000).all(|number| part_bytes(number) < 5 << 30));
-        assert_eq!(part_bytes(1), PART_BYTES_FIRST);
-        assert_eq!(part_bytes(1_000), PART_BYTES_FIRST);
-        assert_eq!(part_bytes(1_001), 2 * PART_BYTES_FIRST);
-        assert_eq!(part_bytes(10_000), 4 << 30);
+    fn parts_of_an_unknown_object_double_after_every_900() {
+        for (number, size) in [
+            (1, 5 * MIB),
+            (900, 5 * MIB),
+            (901, 10 * MIB),
+            (1_800, 10 * MIB),
+            (1_801, 20 * MIB),
+            (8_101, 2_560 * MIB),
+            (9_001, 2_560 * MIB),
+            (10_000, 2_560 * MIB),
+        ] {
+            assert_eq!(part_bytes(number), size, "{number}");
+        }
+        assert_eq!((1..=900).map(part_bytes).sum::<u64>(), 4_500 * MIB);
+        assert_eq!((1..=4_500).map(part_bytes).sum::<u64>(), 139_500 * MIB);
+        assert_eq!((1..=10_000).map(part_bytes).sum::<u64>(), 7_163_500 * MIB);
+    }
+
+    #[test]
+    fn an_object_of_5_tib_fits_whether_its_size_was_known_or_not() {
+        for object in [1, 5 * MIB, 43 * GIB, 45 * GIB, 100 * GIB, TIB, 5 * TIB] {
+            let (unknown, _) = parts(object, part_bytes);
+            let (known, largest) = parts(object, |number| part_bytes_of(object, number));
+            assert!(unknown <= 10_000, "{object}: {unknown} parts");
+            assert!(known <= PARTS_EXPECTED, "{object}: {known} parts");
+            assert!((PART_BYTES_MIN..5 * GIB).contains(&largest), "{object}: {largest}");
+        }
+        for number in 1..=10_000 {
+            assert!(part_bytes(number) <= PART_BYTES_MAX, "{number}");
+            assert!(part_bytes_of(5 * TIB, number) <= PART_BYTES_MAX, "{number}");
+            assert_eq!(part_bytes_of(40 * TIB, number), PART_BYTES_MAX, "{number}");
+        }
+    }
+
+    #[test]
+    fn parts_of_a_known_object_are_equal_and_as_small_as_the_count_allows() {
+        let size = |object| part_bytes_of(object, 1);
+        assert_eq!(size(0), 5 * MIB);
+        assert_eq!(size(9_000 * 5 * MIB), 5 * MIB);
+        assert_eq!(size(9_000 * 5 * MIB + 1), 6 * MIB);
+        assert_eq!(size(100 * GIB), 12 * MIB);
+        assert_eq!(size(5 * TIB), 583 * MIB);
+        assert_eq!(part_bytes_of(100 * GIB, 9_000), 12 * MIB);
+    }
+
+    #[test]
+    fn an_object_far_larger_than_expected_still_fits() {
+        assert_eq!(part_bytes_of(1, 9_001), 10 * MIB);
+        assert_eq!(part_bytes_of(1, 9_100), 10 * MIB);
+        assert_eq!(part_bytes_of(1, 9_101), 20 * MIB);
+        for expected in [0, GIB, 100 * GIB] {
+            let (count, _) = parts(900 * GIB, |number| part_bytes_of(expected, number));
+            assert!(count <= 10_000, "{expected}: {count} parts");
+        }
     }
 }

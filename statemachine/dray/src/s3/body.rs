@@ -1,7 +1,6 @@
 //! Takes the body of a request into a file and checks what the client said about its contents.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +11,9 @@ use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
 use s3s::dto::{Checksum, StreamingBlob};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result, TrailingHeaders, s3_error};
 
+use super::checksum::Crc64;
 use super::folder::{Temporary, blocking, broken};
+use super::slots::Claim;
 
 /// This much of a body is gathered before a thread writes it.
 const BATCH_BYTES: usize = 1024 * 1024;
@@ -26,16 +27,28 @@ pub(super) struct Claims {
     trailers: Option<TrailingHeaders>,
 }
 
+/// Where a body goes.
+#[derive(Debug)]
+pub(super) enum Goal {
+    /// Into a file of its own.
+    File(Temporary),
+    /// Into the object that it is a part of.
+    Placed(Claim),
+}
+
 /// A body, stored.
 #[derive(Debug)]
 pub(super) struct Received {
-    pub(super) file: Temporary,
-    /// The checksums that were asked for and proved right.
+    pub(super) goal: Goal,
+    pub(super) bytes: u64,
+    pub(super) crc64: Crc64,
+    /// The checksums that were asked for and proved right, and the one that is always made.
     pub(super) checksum: Checksum,
 }
 
 struct Sink {
-    file: Temporary,
+    goal: Goal,
+    bytes: u64,
     hasher: ChecksumHasher,
     md5: Option<Md5>,
 }
@@ -68,8 +81,7 @@ impl Claims {
             crc32c: wants(&given.checksum_crc32c, "x-amz-checksum-crc32c").then(Crc32c::new),
             sha1: wants(&given.checksum_sha1, "x-amz-checksum-sha1").then(Sha1::new),
             sha256: wants(&given.checksum_sha256, "x-amz-checksum-sha256").then(Sha256::new),
-            crc64nvme: wants(&given.checksum_crc64nvme, "x-amz-checksum-crc64nvme")
-                .then(Crc64Nvme::new),
+            crc64nvme: Some(Crc64Nvme::new()),
         }
     }
 
@@ -113,18 +125,18 @@ pub(super) async fn refuse<T>(body: Option<StreamingBlob>, error: S3Error) -> S3
     Err(error)
 }
 
-/// Stores a body in a new file of `folder`, in bounded memory.
+/// Stores a body, in bounded memory. `open` finds the place for it, on a thread that may block.
 pub(super) async fn receive(
-    folder: PathBuf,
+    open: impl FnOnce() -> S3Result<Goal> + Send + 'static,
     body: Option<StreamingBlob>,
     claims: Claims,
 ) -> S3Result<Received> {
     let hasher = claims.hasher();
     let md5 = claims.content_md5.is_some().then(Md5::new);
-    let mut sink = blocking(move || {
-        Ok(Sink { file: Temporary::create(&folder).map_err(broken)?, hasher, md5 })
-    })
-    .await?;
+    let mut sink = match blocking(open).await {
+        Ok(goal) => Sink { goal, bytes: 0, hasher, md5 },
+        Err(error) => return refuse(body, error).await,
+    };
     let mut batch = Vec::new();
     let mut batch_bytes = 0;
     if let Some(mut body) = body {
@@ -144,7 +156,12 @@ pub(super) async fn receive(
         let sink = sink.take(&batch)?;
         let checksum = sink.hasher.finalize();
         claims.check(&checksum, sink.md5.map(|md5| STANDARD.encode(md5.finalize())))?;
-        Ok(Received { file: sink.file, checksum })
+        if matches!(&sink.goal, Goal::Placed(claim) if !claim.is_full()) {
+            return Err(s3_error!(IncompleteBody, "fewer bytes came than were announced"));
+        }
+        let crc64 = checksum.checksum_crc64nvme.as_deref().and_then(Crc64::parse);
+        let crc64 = crc64.ok_or_else(|| s3_error!(InternalError, "there is no checksum"))?;
+        Ok(Received { goal: sink.goal, bytes: sink.bytes, crc64, checksum })
     })
     .await
 }
@@ -153,10 +170,18 @@ impl Sink {
     fn take(mut self, batch: &[Bytes]) -> S3Result<Self> {
         for chunk in batch {
             self.hasher.update(chunk);
+            self.bytes += u64::try_from(chunk.len()).unwrap_or_default();
             if let Some(md5) = &mut self.md5 {
                 md5.update(chunk);
             }
-            self.file.file.write_all(chunk).map_err(broken)?;
+        }
+        match &mut self.goal {
+            Goal::File(file) => {
+                for chunk in batch {
+                    file.file.write_all(chunk).map_err(broken)?;
+                }
+            }
+            Goal::Placed(claim) => claim.write(batch)?,
         }
         Ok(self)
     }

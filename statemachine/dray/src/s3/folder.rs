@@ -11,9 +11,11 @@ use s3s::dto::ETag;
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 use tokio::sync::Mutex;
 
+use super::checksum::Crc64;
 use super::conditions::{Conditions, etag_of};
 use super::listing::Snapshots;
 use super::place::Place;
+use super::slots::Slots;
 use super::{multipart, random_hex};
 
 /// Keys share this many locks; two keys with the same one only wait for each other.
@@ -31,6 +33,7 @@ pub(super) struct Folder {
     root: Arc<PathBuf>,
     stripes: Arc<Vec<Arc<Mutex<()>>>>,
     pub(super) snapshots: Arc<Snapshots>,
+    pub(super) slots: Arc<Slots>,
 }
 
 /// A file being written, deleted when dropped unless it was moved into place.
@@ -44,6 +47,14 @@ impl Temporary {
     pub(super) fn create(folder: &Path) -> io::Result<Self> {
         let path = folder.join(format!("{TEMPORARY_PREFIX}{}", random_hex::<16>()));
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        Ok(Self { file, path })
+    }
+
+    /// A second name for a file that is complete.
+    pub(super) fn link(file: &Path, folder: &Path) -> io::Result<Self> {
+        let path = folder.join(format!("{TEMPORARY_PREFIX}{}", random_hex::<16>()));
+        fs::hard_link(file, &path)?;
+        let file = OpenOptions::new().read(true).write(true).open(&path)?;
         Ok(Self { file, path })
     }
 
@@ -68,6 +79,7 @@ impl Folder {
             root: Arc::new(root),
             stripes: Arc::new(stripes),
             snapshots: Arc::new(Snapshots::default()),
+            slots: Arc::new(Slots::default()),
         };
         fs::create_dir_all(this.uploads())?;
         fs::create_dir_all(this.root.join(".locks"))?;
@@ -149,6 +161,7 @@ impl Folder {
         new: &Temporary,
         place: &Place,
         conditions: &Conditions,
+        sum: Option<Crc64>,
     ) -> S3Result<ETag> {
         let bucket = self.bucket(&place.bucket)?;
         let path = place.path(&self.root);
@@ -161,6 +174,9 @@ impl Folder {
         }
         new.file.set_modified(modified).map_err(broken)?;
         let metadata = new.file.metadata().map_err(broken)?;
+        if let Some(sum) = sum {
+            sum.keep(&new.file, &metadata);
+        }
         move_into_place(new, &path, &bucket, &place.key)?;
         Ok(etag_of(&metadata))
     }

@@ -11,7 +11,8 @@
 //! - `<folder>/.uploads/`: files being written, and one folder per unfinished multipart upload.
 //! - `<folder>/.locks/`: empty files that order conditional writes between processes.
 //!
-//! There are no side files: content types, user metadata and checksums of objects are not kept.
+//! There are no side files. The checksum of an object (CRC-64/NVME) is in an extended attribute of its
+//! file; content types and user metadata are not kept.
 //!
 //! # Versions
 //!
@@ -26,6 +27,8 @@
 //! power failure the last objects may be missing, and the run is started again.
 
 mod body;
+mod checksum;
+mod complete;
 mod conditions;
 mod folder;
 mod listing;
@@ -33,6 +36,8 @@ mod multipart;
 mod place;
 mod reads;
 mod service;
+mod slots;
+mod uploads;
 
 use std::io;
 use std::net::Ipv4Addr;

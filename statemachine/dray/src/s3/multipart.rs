@@ -1,15 +1,23 @@
-//! Multipart uploads: each is a folder of part files until it is put together.
+//! Multipart uploads: each is a folder until it is put together.
+//!
+//! - `target.json`: what it is to become.
+//! - `whole`: the object as it will be. A part whose place in it is known when it arrives, because all
+//!   parts before it have been announced, is written there, so that in the end nothing is copied.
+//! - `data-…`: the bytes of any other part: sent again, or out of order.
+//! - `part-00001`: where the bytes of a part are, their number and their checksum. Its version is the
+//!   part's version.
 
-use std::fs::{self, File, Metadata};
-use std::io;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use s3s::dto::{CompletedPart, ETag};
 use s3s::{S3Result, s3_error};
 use serde::{Deserialize, Serialize};
 
-use super::conditions::{Conditions, etag_of};
-use super::folder::{Folder, Temporary, blocking, broken, is_absence};
+use super::checksum::Crc64;
+use super::conditions::etag_of;
+use super::folder::{Folder, Temporary, broken, is_absence};
 use super::place::Place;
 use super::random_hex;
 
@@ -19,7 +27,10 @@ const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
 const PART_NUMBER_MAX: i32 = 10_000;
 const ID_BYTES: usize = 16;
 const TARGET_FILE: &str = "target.json";
+/// The file that parts are written into at their places.
+pub(super) const WHOLE_FILE: &str = "whole";
 const PART_PREFIX: &str = "part-";
+const DATA_PREFIX: &str = "data-";
 
 /// What an upload is to become.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -36,6 +47,23 @@ pub(super) struct Upload {
     pub(super) begun: Option<std::time::SystemTime>,
 }
 
+/// A part that is there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Part {
+    pub(super) bytes: u64,
+    pub(super) crc64: Crc64,
+    data: Data,
+}
+
+/// Where the bytes of a part are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Data {
+    /// In `whole`, from this offset on.
+    At(u64),
+    /// In a file of their own.
+    File(String),
+}
+
 /// Begins an upload and names it.
 pub(super) fn create(folder: &Folder, place: &Place) -> S3Result<String> {
     folder.bucket(&place.bucket)?;
@@ -44,7 +72,9 @@ pub(super) fn create(folder: &Folder, place: &Place) -> S3Result<String> {
     let target = Target { key: place.key.clone(), bucket: place.bucket.clone() };
     let target = serde_json::to_vec(&target).map_err(io::Error::from).map_err(broken)?;
     fs::create_dir(&path).map_err(broken)?;
+    File::create_new(path.join(WHOLE_FILE)).map_err(broken)?;
     fs::write(path.join(TARGET_FILE), target).map_err(broken)?;
+    folder.slots.begin(&id);
     Ok(id)
 }
 
@@ -75,41 +105,88 @@ fn part_path(upload: &Path, number: i32) -> S3Result<PathBuf> {
     }
 }
 
-/// Files a part that was received; replaces an earlier one of the same number.
-pub(super) fn keep_part(upload: &Path, number: i32, part: &Temporary) -> S3Result<ETag> {
+/// Files a part that lies in `whole`; replaces an earlier one of the same number.
+pub(super) fn keep_placed(
+    upload: &Path,
+    number: i32,
+    at: u64,
+    sum: (u64, Crc64),
+) -> S3Result<ETag> {
+    keep(upload, number, &Part { bytes: sum.0, crc64: sum.1, data: Data::At(at) })
+}
+
+/// Files a part that lies in a file of its own; replaces an earlier one of the same number.
+pub(super) fn keep_apart(
+    upload: &Path,
+    number: i32,
+    file: &Temporary,
+    sum: (u64, Crc64),
+) -> S3Result<ETag> {
+    let name = format!("{DATA_PREFIX}{}", random_hex::<ID_BYTES>());
+    file.rename(&upload.join(&name)).map_err(gone)?;
+    keep(upload, number, &Part { bytes: sum.0, crc64: sum.1, data: Data::File(name) })
+}
+
+fn keep(upload: &Path, number: i32, part: &Part) -> S3Result<ETag> {
     let path = part_path(upload, number)?;
-    part.file.set_modified(std::time::SystemTime::now()).map_err(broken)?;
-    let metadata = part.file.metadata().map_err(broken)?;
-    match part.rename(&path) {
-        Ok(()) => Ok(etag_of(&metadata)),
-        Err(error) if is_absence(&error) => Err(s3_error!(NoSuchUpload)),
-        Err(error) => Err(broken(error)),
-    }
+    let mut record = Temporary::create(upload).map_err(gone)?;
+    serde_json::to_writer(&mut record.file, part).map_err(io::Error::from).map_err(broken)?;
+    record.file.set_modified(std::time::SystemTime::now()).map_err(broken)?;
+    let metadata = record.file.metadata().map_err(broken)?;
+    record.rename(&path).map_err(gone)?;
+    Ok(etag_of(&metadata))
+}
+
+/// A folder that vanished is an upload that ended.
+fn gone(error: io::Error) -> s3s::S3Error {
+    if is_absence(&error) { s3_error!(NoSuchUpload) } else { broken(error) }
 }
 
 /// The parts an upload has, by number.
-pub(super) fn parts(upload: &Path) -> S3Result<Vec<(i32, Metadata)>> {
+pub(super) fn parts(upload: &Path) -> S3Result<Vec<(i32, Part, Metadata)>> {
     let mut parts = Vec::new();
-    for entry in fs::read_dir(upload).map_err(broken)? {
-        let entry = entry.map_err(broken)?;
-        let name = entry.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix(PART_PREFIX)?.parse().ok());
-        if let Some(number) = number {
-            parts.push((number, entry.metadata().map_err(broken)?));
+    for number in numbers(upload).map_err(gone)? {
+        if let Some((part, metadata)) = read_part(upload, number)? {
+            parts.push((number, part, metadata));
         }
     }
-    parts.sort_by_key(|(number, _)| *number);
     Ok(parts)
+}
+
+/// The numbers of the parts an upload has, in order.
+fn numbers(upload: &Path) -> io::Result<Vec<i32>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(upload)? {
+        let name = entry?.file_name();
+        numbers.extend(
+            name.to_str().and_then(|name| name.strip_prefix(PART_PREFIX)?.parse::<i32>().ok()),
+        );
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+fn read_part(upload: &Path, number: i32) -> S3Result<Option<(Part, Metadata)>> {
+    let opened = File::open(part_path(upload, number)?)
+        .and_then(|file| file.metadata().map(|metadata| (file, metadata)));
+    let (file, metadata) = match opened {
+        Ok(opened) => opened,
+        Err(error) if is_absence(&error) => return Ok(None),
+        Err(error) => return Err(broken(error)),
+    };
+    let part = serde_json::from_reader(file).map_err(io::Error::from).map_err(broken)?;
+    Ok(Some((part, metadata)))
 }
 
 /// Forgets an upload.
 pub(super) fn abort(folder: &Folder, place: &Place, id: &str) -> S3Result<()> {
     let path = folder_of(folder, place, id)?;
+    folder.slots.end(id);
     remove(&path).map_err(broken)
 }
 
 /// The file that names the target goes first: from then on the upload does not exist.
-fn remove(upload: &Path) -> io::Result<()> {
+pub(super) fn remove(upload: &Path) -> io::Result<()> {
     fs::remove_file(upload.join(TARGET_FILE))?;
     match fs::remove_dir_all(upload) {
         // A part that was being received just now came in between.
@@ -120,41 +197,9 @@ fn remove(upload: &Path) -> io::Result<()> {
     }
 }
 
-/// Puts an upload together and makes it the object. The parts stay until the object is in place,
-/// so a client whose server died in between completes once more.
-pub(super) async fn complete(
-    folder: Folder,
-    place: Place,
-    id: String,
-    wanted: Vec<CompletedPart>,
-    conditions: Conditions,
-) -> S3Result<ETag> {
-    let (upload, whole) = {
-        let (folder, place) = (folder.clone(), place.clone());
-        blocking(move || {
-            let upload = folder_of(&folder, &place, &id)?;
-            let parts = chosen_parts(&upload, &wanted)?;
-            let whole = join(&folder, parts).map_err(broken)?;
-            Ok((upload, whole))
-        })
-        .await?
-    };
-    folder
-        .exclusive(place, move |folder, place| {
-            // Not in place when it was aborted in the meantime.
-            folder_of(folder, place, &upload.file_name().unwrap_or_default().to_string_lossy())?;
-            let etag = folder.commit(&whole, place, &conditions)?;
-            if let Err(error) = remove(&upload) {
-                tracing::warn!(%error, "the parts of a finished upload could not be removed");
-            }
-            Ok(etag)
-        })
-        .await
-}
-
 /// Checks the client's list of parts against what is there.
-fn chosen_parts(upload: &Path, wanted: &[CompletedPart]) -> S3Result<Vec<File>> {
-    let mut files = Vec::with_capacity(wanted.len());
+pub(super) fn chosen(upload: &Path, wanted: &[CompletedPart]) -> S3Result<Vec<(i32, Part)>> {
+    let mut parts = Vec::with_capacity(wanted.len());
     let mut before = 0;
     for (index, part) in wanted.iter().enumerate() {
         let number = part.part_number.unwrap_or_default();
@@ -162,32 +207,83 @@ fn chosen_parts(upload: &Path, wanted: &[CompletedPart]) -> S3Result<Vec<File>> 
             return Err(s3_error!(InvalidPartOrder, "part {number} comes after part {before}"));
         }
         before = number;
-        let opened = File::open(part_path(upload, number)?)
-            .and_then(|file| file.metadata().map(|metadata| (file, metadata)));
-        let Ok((file, metadata)) = opened else {
+        let Some((found, metadata)) = read_part(upload, number)? else {
             return Err(s3_error!(InvalidPart, "there is no part {number}"));
         };
         if part.e_tag.as_ref().is_none_or(|etag| !etag.weak_cmp(&etag_of(&metadata))) {
             return Err(s3_error!(InvalidPart, "part {number} is not the one that was uploaded"));
         }
-        if metadata.len() < PART_BYTES_MIN && index + 1 < wanted.len() {
+        if found.bytes < PART_BYTES_MIN && index + 1 < wanted.len() {
             return Err(s3_error!(EntityTooSmall, "part {number} is below 5 MiB"));
         }
-        files.push(file);
+        parts.push((number, found));
     }
-    if files.is_empty() {
+    if parts.is_empty() {
         return Err(s3_error!(MalformedXML, "an upload is completed with at least one part"));
     }
-    Ok(files)
+    Ok(parts)
 }
 
-/// Copies parts one behind the other. The kernel does it, without a copy where it can share blocks.
-fn join(folder: &Folder, parts: Vec<File>) -> io::Result<Temporary> {
-    let mut whole = Temporary::create(&folder.uploads())?;
-    for mut part in parts {
-        io::copy(&mut part, &mut whole.file)?;
+/// Opens the file that parts are written into, or `NoSuchUpload`.
+pub(super) fn open_whole(upload: &Path) -> S3Result<File> {
+    let opened = OpenOptions::new().read(true).write(true).open(upload.join(WHOLE_FILE));
+    opened.map_err(gone)
+}
+
+/// One file with all parts in order. Nobody may write into `whole` meanwhile.
+///
+/// What belongs to the upload stays as it is, so a client whose server dies right after this
+/// completes once more.
+pub(super) fn gather(
+    folder: &Folder,
+    upload: &Path,
+    whole: &mut File,
+    parts: &[(i32, Part)],
+) -> io::Result<Temporary> {
+    if may_use_whole(upload, parts)? {
+        fill_gaps(upload, whole, parts)?;
+        match Temporary::link(&upload.join(WHOLE_FILE), &folder.uploads()) {
+            Ok(linked) => return Ok(linked),
+            // A file system without links.
+            Err(error) => tracing::debug!(%error, "an upload is copied"),
+        }
     }
-    Ok(whole)
+    let mut joined = Temporary::create(&folder.uploads())?;
+    for (_, part) in parts {
+        match &part.data {
+            Data::At(at) => {
+                whole.seek(SeekFrom::Start(*at))?;
+                io::copy(&mut io::Read::take(&mut *whole, part.bytes), &mut joined.file)?;
+            }
+            Data::File(name) => {
+                io::copy(&mut File::open(upload.join(name))?, &mut joined.file)?;
+            }
+        }
+    }
+    Ok(joined)
+}
+
+/// Whether every part in `whole` is where it belongs, and no part in it is left out.
+fn may_use_whole(upload: &Path, parts: &[(i32, Part)]) -> io::Result<bool> {
+    let mut end = 0;
+    let in_place = parts.iter().all(|(_, part)| {
+        let begin = end;
+        end += part.bytes;
+        matches!(part.data, Data::File(_)) || part.data == Data::At(begin)
+    });
+    Ok(in_place && numbers(upload)?.len() == parts.len())
+}
+
+fn fill_gaps(upload: &Path, whole: &mut File, parts: &[(i32, Part)]) -> io::Result<()> {
+    let mut end = 0;
+    for (_, part) in parts {
+        if let Data::File(name) = &part.data {
+            whole.seek(SeekFrom::Start(end))?;
+            io::copy(&mut File::open(upload.join(name))?, whole)?;
+        }
+        end += part.bytes;
+    }
+    whole.set_len(end)
 }
 
 /// Every unfinished upload of a bucket, by key and then by name.

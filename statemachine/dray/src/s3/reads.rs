@@ -8,10 +8,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use s3s::dto::{
-    GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, StreamingBlob, Timestamp,
+    ChecksumMode, ChecksumType, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput,
+    StreamingBlob, Timestamp,
 };
 use s3s::{S3Error, S3Result};
 
+use super::checksum::Crc64;
 use super::conditions::{Conditions, etag_of};
 use super::folder::{Folder, blocking, broken};
 use super::place::Place;
@@ -26,6 +28,9 @@ pub(super) async fn get(folder: &Folder, input: GetObjectInput) -> S3Result<GetO
     let conditions = Conditions { if_match: input.if_match, if_none_match: input.if_none_match };
     let (file, metadata) = open(folder, place, conditions).await?;
     let size = metadata.len();
+    let sum = asked_sum(input.checksum_mode.as_ref(), &file, &metadata);
+    // S3 has no checksum for a range either.
+    let sum = sum.filter(|_| input.range.is_none());
     let range = match &input.range {
         None => 0..size,
         Some(range) => range.check(size)?,
@@ -40,6 +45,8 @@ pub(super) async fn get(folder: &Folder, input: GetObjectInput) -> S3Result<GetO
         content_type: Some("application/octet-stream".to_owned()),
         e_tag: Some(etag_of(&metadata)),
         last_modified: metadata.modified().ok().map(Timestamp::from),
+        checksum_crc64nvme: sum.map(|sum| sum.to_string()),
+        checksum_type: sum.map(|_| full_object()),
         body: Some(body(file, range)),
         ..Default::default()
     })
@@ -48,8 +55,11 @@ pub(super) async fn get(folder: &Folder, input: GetObjectInput) -> S3Result<GetO
 pub(super) async fn head(folder: &Folder, input: HeadObjectInput) -> S3Result<HeadObjectOutput> {
     let place = Place::new(&input.bucket, &input.key)?;
     let conditions = Conditions { if_match: input.if_match, if_none_match: input.if_none_match };
-    let (_, metadata) = open(folder, place, conditions).await?;
+    let (file, metadata) = open(folder, place, conditions).await?;
+    let sum = asked_sum(input.checksum_mode.as_ref(), &file, &metadata);
     Ok(HeadObjectOutput {
+        checksum_crc64nvme: sum.map(|sum| sum.to_string()),
+        checksum_type: sum.map(|_| full_object()),
         accept_ranges: Some("bytes".to_owned()),
         content_length: i64::try_from(metadata.len()).ok(),
         content_type: Some("application/octet-stream".to_owned()),
@@ -57,6 +67,17 @@ pub(super) async fn head(folder: &Folder, input: HeadObjectInput) -> S3Result<He
         last_modified: metadata.modified().ok().map(Timestamp::from),
         ..Default::default()
     })
+}
+
+/// The checksum of the object, for a client that wants it.
+fn asked_sum(mode: Option<&ChecksumMode>, file: &File, metadata: &Metadata) -> Option<Crc64> {
+    mode.filter(|mode| mode.as_str() == ChecksumMode::ENABLED)?;
+    Crc64::kept(file, metadata)
+}
+
+/// What kind of checksum this server keeps: of the object, not of its parts.
+pub(super) fn full_object() -> ChecksumType {
+    ChecksumType::from_static(ChecksumType::FULL_OBJECT)
 }
 
 async fn open(folder: &Folder, place: Place, conditions: Conditions) -> S3Result<(File, Metadata)> {

@@ -1,5 +1,6 @@
 //! The operations of S3 that the pipeline and its people use, on top of the folder.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -7,12 +8,12 @@ use futures::{StreamExt, stream};
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
-use super::body::{Claims, receive, refuse};
+use super::body::{Claims, Goal, receive, refuse};
+use super::checksum::Crc64;
 use super::conditions::{Conditions, etag_of};
 use super::folder::{Folder, Temporary, blocking, broken};
-use super::listing::{count, page_size};
 use super::place::Place;
-use super::{listing, multipart, reads};
+use super::{complete, listing, multipart, reads, uploads};
 
 /// An upload that takes longer than this to put together is answered at once, and its end follows
 /// in the body while spaces keep the connection alive. An answer within it has a proper status.
@@ -134,14 +135,21 @@ impl S3 for Folder {
         };
         let md5 = req.input.content_md5.take();
         let claims = Claims::new(&req, checksum_of!(req.input), md5);
-        let received = receive(self.uploads(), body, claims).await?;
+        let uploads = self.uploads();
+        let open = move || Temporary::create(&uploads).map(Goal::File).map_err(broken);
+        let received = receive(open, body, claims).await?;
         let conditions =
             Conditions { if_match: req.input.if_match, if_none_match: req.input.if_none_match };
-        let file = received.file;
-        let etag =
-            self.exclusive(place, move |folder, place| folder.commit(&file, place, &conditions));
+        let (goal, sum) = (received.goal, received.crc64);
+        let etag = self.exclusive(place, move |folder, place| match &goal {
+            Goal::File(file) => folder.commit(file, place, &conditions, Some(sum)),
+            Goal::Placed(_) => Err(s3_error!(InternalError, "an object is no part")),
+        });
         let etag = etag.await?;
-        answer(with_checksum!(PutObjectOutput { e_tag: Some(etag) }, received.checksum))
+        answer(with_checksum!(
+            PutObjectOutput { e_tag: Some(etag), checksum_type: Some(reads::full_object()) },
+            received.checksum
+        ))
     }
 
     async fn copy_object(
@@ -160,13 +168,14 @@ impl S3 for Folder {
         let copy = blocking(move || {
             let (mut source, metadata) = folder.open_object(&from)?;
             conditions.allow_read(&etag_of(&metadata))?;
+            let sum = Crc64::kept(&source, &metadata);
             let mut copy = Temporary::create(&folder.uploads()).map_err(broken)?;
             std::io::copy(&mut source, &mut copy.file).map_err(broken)?;
-            Ok(copy)
-        })
-        .await?;
+            Ok((copy, sum))
+        });
+        let (copy, sum) = copy.await?;
         let etag = self.exclusive(to, move |folder, place| {
-            folder.commit(&copy, place, &Conditions::default())
+            folder.commit(&copy, place, &Conditions::default(), sum)
         });
         let result = CopyObjectResult {
             e_tag: Some(etag.await?),
@@ -242,6 +251,8 @@ impl S3 for Folder {
             bucket: Some(req.input.bucket),
             key: Some(req.input.key),
             upload_id: Some(id),
+            checksum_algorithm: req.input.checksum_algorithm,
+            checksum_type: req.input.checksum_type,
             ..Default::default()
         })
     }
@@ -259,9 +270,26 @@ impl S3 for Folder {
         };
         let md5 = req.input.content_md5.take();
         let claims = Claims::new(&req, checksum_of!(req.input), md5);
-        let received = receive(upload.clone(), body, claims).await?;
-        let (number, file) = (req.input.part_number, received.file);
-        let etag = blocking(move || multipart::keep_part(&upload, number, &file)).await?;
+        let (number, bytes) = (req.input.part_number, announced_bytes(&req));
+        let (slots, path) = (Arc::clone(&self.slots), upload.clone());
+        let open = move || {
+            let claim = bytes.map(|bytes| slots.claim(path.clone(), number, bytes)).transpose()?;
+            match claim.flatten() {
+                Some(claim) => Ok(Goal::Placed(claim)),
+                None => Temporary::create(&path).map(Goal::File).map_err(broken),
+            }
+        };
+        let received = receive(open, body, claims).await?;
+        let (goal, sum) = (received.goal, (received.bytes, received.crc64));
+        let etag = blocking(move || match goal {
+            Goal::File(file) => multipart::keep_apart(&upload, number, &file, sum),
+            Goal::Placed(claim) => {
+                let etag = multipart::keep_placed(&upload, number, claim.at, sum)?;
+                claim.finish();
+                Ok(etag)
+            }
+        });
+        let etag = etag.await?;
         answer(with_checksum!(UploadPartOutput { e_tag: Some(etag) }, received.checksum))
     }
 
@@ -269,86 +297,30 @@ impl S3 for Folder {
         &self,
         req: S3Request<ListPartsInput>,
     ) -> S3Result<S3Response<ListPartsOutput>> {
-        let input = req.input;
-        let place = Place::new(&input.bucket, &input.key)?;
-        let upload = multipart::folder_of(self, &place, &input.upload_id)?;
-        let after = input.part_number_marker.unwrap_or(0);
-        let mut parts = blocking(move || multipart::parts(&upload)).await?;
-        parts.retain(|(number, _)| *number > after);
-        let max = page_size(input.max_parts);
-        let is_truncated = parts.len() > max;
-        parts.truncate(max);
-        let last = parts.last().map(|(number, _)| *number);
-        let parts = parts.into_iter().map(|(number, metadata)| Part {
-            part_number: Some(number),
-            size: i64::try_from(metadata.len()).ok(),
-            e_tag: Some(etag_of(&metadata)),
-            last_modified: metadata.modified().ok().map(Timestamp::from),
-            ..Default::default()
-        });
-        answer(ListPartsOutput {
-            bucket: Some(input.bucket),
-            key: Some(input.key),
-            upload_id: Some(input.upload_id),
-            max_parts: count(max),
-            part_number_marker: input.part_number_marker,
-            next_part_number_marker: last.filter(|_| is_truncated),
-            is_truncated: Some(is_truncated),
-            parts: Some(parts.collect()),
-            ..Default::default()
-        })
+        answer(uploads::parts(self, req.input).await?)
     }
 
     async fn list_multipart_uploads(
         &self,
         req: S3Request<ListMultipartUploadsInput>,
     ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
-        let input = req.input;
-        let (folder, bucket) = (self.clone(), input.bucket.clone());
-        let mut uploads = blocking(move || multipart::uploads(&folder, &bucket)).await?;
-        let prefix = input.prefix.clone().unwrap_or_default();
-        let marker = (input.key_marker.clone(), input.upload_id_marker.clone());
-        uploads.retain(|upload| {
-            upload.target.key.starts_with(&prefix)
-                && match &marker {
-                    (None, _) => true,
-                    (Some(key), None) => upload.target.key > *key,
-                    (Some(key), Some(id)) => (&upload.target.key, &upload.id) > (key, id),
-                }
-        });
-        let max = page_size(input.max_uploads);
-        let is_truncated = uploads.len() > max;
-        uploads.truncate(max);
-        let last = uploads.last().filter(|_| is_truncated);
-        answer(ListMultipartUploadsOutput {
-            bucket: Some(input.bucket),
-            prefix: input.prefix,
-            key_marker: input.key_marker,
-            upload_id_marker: input.upload_id_marker,
-            max_uploads: count(max),
-            next_key_marker: last.map(|upload| upload.target.key.clone()),
-            next_upload_id_marker: last.map(|upload| upload.id.clone()),
-            is_truncated: Some(is_truncated),
-            uploads: Some(uploads.into_iter().map(listed_upload).collect()),
-            ..Default::default()
-        })
+        answer(uploads::unfinished(self, req.input).await?)
     }
 
     async fn complete_multipart_upload(
         &self,
         req: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-        let input = req.input;
-        let place = Place::new(&input.bucket, &input.key)?;
-        let parts = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
-        let conditions =
-            Conditions { if_match: input.if_match, if_none_match: input.if_none_match };
-        let work = multipart::complete(self.clone(), place, input.upload_id, parts, conditions);
-        let (bucket, key) = (input.bucket, input.key);
+        let place = Place::new(&req.input.bucket, &req.input.key)?;
+        let (bucket, key) = (req.input.bucket.clone(), req.input.key.clone());
+        let work = complete::complete(self.clone(), place, req.input);
         // Its own task: it goes on to the end when the client hangs up.
         let mut work = tokio::spawn(async move {
+            let (etag, sum) = work.await?;
             Ok(CompleteMultipartUploadOutput {
-                e_tag: Some(work.await?),
+                e_tag: Some(etag),
+                checksum_crc64nvme: Some(sum.to_string()),
+                checksum_type: Some(reads::full_object()),
                 location: Some(format!("/{bucket}/{key}")),
                 bucket: Some(bucket),
                 key: Some(key),
@@ -378,11 +350,8 @@ impl S3 for Folder {
     }
 }
 
-fn listed_upload(upload: multipart::Upload) -> MultipartUpload {
-    MultipartUpload {
-        key: Some(upload.target.key),
-        upload_id: Some(upload.id),
-        initiated: upload.begun.map(Timestamp::from),
-        ..Default::default()
-    }
+/// How many bytes the body of a part will have.
+fn announced_bytes(request: &S3Request<UploadPartInput>) -> Option<u64> {
+    let number = |name: &str| request.headers.get(name)?.to_str().ok()?.parse().ok();
+    number("x-amz-decoded-content-length").or_else(|| number("content-length"))
 }

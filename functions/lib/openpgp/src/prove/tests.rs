@@ -71,7 +71,8 @@ fn the_real_one_is_proven_at_every_size() {
             let case = case(&plaintext, &options);
             let proof = case.prove(&case.ciphertext).unwrap();
             assert_eq!(proof.plaintext_bytes, bytes as u64);
-            assert_eq!(proof.plaintext_sha256, case.sealed.plaintext_sha256);
+            assert_eq!(hex::encode(proof.plaintext_sha256), case.sealed.plaintext_sha256_hex());
+            assert_eq!(hex::encode(proof.ciphertext_sha256), case.sealed.ciphertext_sha256_hex());
             assert_eq!(proof.ciphertext_bytes, case.ciphertext.len() as u64);
         }
     }
@@ -140,13 +141,24 @@ fn bytes_after_the_end_are_refused() {
     }
 }
 
+/// A packet below 192 bytes: one of tag, one of length, and its body.
+fn first_packet(bytes: &[u8]) -> &[u8] {
+    let length = usize::from(bytes[1]);
+    assert!(bytes[0] & 0x40 != 0 && length < 192);
+    &bytes[..2 + length]
+}
+
 #[test]
 fn the_structure_alone_refuses_packets_around_the_container() {
     let marker = [0xca, 0x03, b'P', b'G', b'P'];
     for format in [Format::V1, Format::V2] {
         let options = SealOptions { format, ..SealOptions::default() };
         let case = case(&noise(700), &options);
+        let wrapped_key = first_packet(&case.ciphertext);
+        let container = &case.ciphertext[wrapped_key.len()..];
         for bytes in [
+            [&case.ciphertext[..], wrapped_key].concat(),
+            [&case.ciphertext[..], container].concat(),
             [&marker[..], &case.ciphertext].concat(),
             [&case.ciphertext[..], &marker].concat(),
             [&case.ciphertext[..], &case.ciphertext].concat(),
@@ -154,6 +166,16 @@ fn the_structure_alone_refuses_packets_around_the_container() {
             let opened = examine(&case.sealed, &mut Cursor::new(&bytes));
             assert!(matches!(opened, Err(Error::ProofFailed { .. })), "{format:?} {opened:?}");
         }
+    }
+}
+
+#[test]
+fn the_structure_alone_refuses_the_other_format() {
+    for (format, claimed) in [(Format::V1, Format::V2), (Format::V2, Format::V1)] {
+        let mut case = case(&noise(700), &SealOptions { format, ..SealOptions::default() });
+        case.sealed.format = claimed;
+        let opened = examine(&case.sealed, &mut Cursor::new(&case.ciphertext));
+        assert!(matches!(opened, Err(Error::ProofFailed { .. })), "{format:?} {opened:?}");
     }
 }
 

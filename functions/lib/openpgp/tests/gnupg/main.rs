@@ -1,6 +1,6 @@
-//! Against GnuPG: it makes the certificates, and it opens what was sealed.
+//! Against GnuPG: it makes certificates, and it opens what was sealed.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
-mod certificates;
+mod damage;
 mod sealing;
 mod world;

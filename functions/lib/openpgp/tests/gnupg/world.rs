@@ -100,41 +100,9 @@ impl Gnupg {
         String::from_utf8_lossy(&self.gpg(&args, b"")).into_owned()
     }
 
-    /// Drives the key editor, one answer per word.
-    pub fn edit(&self, user: &str, answers: &[&str]) {
-        let mut typed = answers.join("\n");
-        typed.push_str("\nsave\n");
-        let args = ["--command-fd", "0", "--status-fd", "2", "--expert", "--edit-key", user];
-        let mut child = self
-            .command("gpg")
-            .args(["--no-tty", "--yes", "--pinentry-mode", "loopback", "--passphrase", ""])
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    /// Revokes a whole key with the certificate that gpg prepared when it made the key.
-    pub fn revoke(&self, user: &str) {
-        let name = format!("{}.rev", self.fingerprint(user));
-        let path = self.home.path().join("openpgp-revocs.d").join(name);
-        let prepared = std::fs::read_to_string(path).unwrap().replace(":-----BEGIN", "-----BEGIN");
-        self.gpg(&["--import"], prepared.as_bytes());
-    }
-
     /// The certificate, binary.
     pub fn export(&self, user: &str) -> Vec<u8> {
         self.gpg(&["--export", user], b"")
-    }
-
-    /// The certificate, armored.
-    pub fn export_armored(&self, user: &str) -> Vec<u8> {
-        self.gpg(&["--armor", "--export", user], b"")
     }
 
     pub fn recipient(&self, user: &str) -> Result<Recipient, Error> {

@@ -22,8 +22,8 @@ pub use writer::SyncWriter;
 
 use crate::Error;
 
-/// How many chunks of the network wait for the other side; a chunk is at most some 100 KiB.
-const CHUNKS_AHEAD: usize = 32;
+/// How many chunks wait for the other side; a chunk is at most 400 KiB, so a stream costs 1.5 MiB.
+const CHUNKS_AHEAD: usize = 4;
 
 /// The failure that an I/O error carries, if it came from storage.
 #[must_use]

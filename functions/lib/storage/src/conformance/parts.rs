@@ -6,6 +6,7 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
 
 use super::{Broken, Outcome, ensure, expect_pattern, pattern};
+use crate::checksum::Crc64;
 use crate::fault::{Fault, FaultKind};
 use crate::upload::UploadedPart;
 use crate::{Error, Range, Store};
@@ -17,10 +18,10 @@ pub(super) async fn parts(store: &Store, prefix: &str) -> Outcome {
     let id = store.create_upload(&key).await?;
     let piece = |number: u64, len| pattern((number - 1) * 5 * 1024 * 1024, len);
     // Out of order, and the second part twice: the later one counts.
-    let third = store.upload_part(&key, &id, 3, piece(3, 1_000)).await?;
-    let stale = store.upload_part(&key, &id, 2, Bytes::from(vec![7; PART])).await?;
-    let first = store.upload_part(&key, &id, 1, piece(1, PART)).await?;
-    let second = store.upload_part(&key, &id, 2, piece(2, PART)).await?;
+    let third = send(store, &key, &id, 3, piece(3, 1_000)).await?;
+    let stale = send(store, &key, &id, 2, Bytes::from(vec![7; PART])).await?;
+    let first = send(store, &key, &id, 1, piece(1, PART)).await?;
+    let second = send(store, &key, &id, 2, piece(2, PART)).await?;
     let refused = [
         ("a part that was replaced", vec![first.clone(), stale, third.clone()]),
         ("parts out of order", vec![second.clone(), first.clone(), third.clone()]),
@@ -37,19 +38,61 @@ pub(super) async fn parts(store: &Store, prefix: &str) -> Outcome {
     store.complete_upload(&key, &id, &[first.clone(), second, third]).await?;
     let bytes = 2 * 5 * 1024 * 1024 + 1_000;
     expect_pattern(store.reader(&key, Range::ALL).await?, 0, bytes).await?;
-    let late = store.upload_part(&key, &id, 1, piece(1, PART)).await;
+    let late = send(store, &key, &id, 1, piece(1, PART)).await;
     ensure!(matches!(late, Err(Error::UploadGone { .. })), "a part after the end: {late:?}");
+    left_out(store, &key).await?;
+    wrong_whole(store, &format!("{key}-2")).await?;
     conditions(store, &key, &first).await
+}
+
+/// A part that the client does not list is not in the object, wherever it was.
+async fn left_out(store: &Store, key: &str) -> Outcome {
+    let id = store.create_upload(key).await?;
+    let first = send(store, key, &id, 1, pattern(0, PART)).await?;
+    send(store, key, &id, 2, Bytes::from(vec![7; PART])).await?;
+    let third = send(store, key, &id, 3, pattern(5 * 1024 * 1024, PART + 9)).await?;
+    send(store, key, &id, 4, Bytes::from(vec![7; PART])).await?;
+    store.complete_upload(key, &id, &[first, third]).await?;
+    let bytes = 2 * 5 * 1024 * 1024 + 9;
+    expect_pattern(store.reader(key, Range::ALL).await?, 0, bytes).await
+}
+
+async fn send(
+    store: &Store,
+    key: &str,
+    id: &str,
+    number: u32,
+    body: Bytes,
+) -> crate::Result<UploadedPart> {
+    let sum = Crc64::of(&body);
+    store.upload_part(key, id, number, body, sum).await
 }
 
 fn part(number: u32, like: &UploadedPart) -> UploadedPart {
     UploadedPart { number, ..like.clone() }
 }
 
+/// What the client says about the whole is compared with what came.
+async fn wrong_whole(store: &Store, key: &str) -> Outcome {
+    let id = store.create_upload(key).await?;
+    let first = send(store, key, &id, 1, pattern(0, PART)).await?;
+    let last = send(store, key, &id, 2, pattern(0, 9)).await?;
+    let other = UploadedPart { crc64: first.crc64, ..last.clone() };
+    let done = store.complete_upload(key, &id, &[first.clone(), other]).await;
+    let kind = done.as_ref().err().and_then(Error::kind);
+    ensure!(kind == Some(FaultKind::Garbled), "a wrong checksum of the whole: {done:?}");
+    let shorter = UploadedPart { bytes: first.bytes - 1, ..first.clone() };
+    let done = store.complete_upload(key, &id, &[shorter, last.clone()]).await;
+    ensure!(done.is_err(), "a wrong size of the whole: {done:?}");
+    ensure!(!store.exists(key).await?, "what is not what was sent is there");
+    store.complete_upload(key, &id, &[first, last]).await?;
+    Ok(())
+}
+
 /// `If-None-Match` holds at the end of an upload as well.
 async fn conditions(store: &Store, key: &str, body: &UploadedPart) -> Outcome {
     let id = store.create_upload(key).await?;
-    let sent = store.upload_part(key, &id, 1, pattern(0, 1_000)).await?;
+    let sent = send(store, key, &id, 1, pattern(0, 1_000)).await?;
     ensure!(sent.etag != body.etag, "two parts of different contents have one version");
     let list = CompletedPart::builder().part_number(1).e_tag(sent.etag.as_str()).build();
     let list = CompletedMultipartUpload::builder().parts(list).build();
@@ -70,12 +113,13 @@ pub(super) async fn checksums(store: &Store, prefix: &str) -> Outcome {
     let body = || ByteStream::from_static(b"contents");
     let wrong = [
         put().body(body()).checksum_crc32("AAAAAA=="),
+        put().body(body()).checksum_crc64_nvme("AAAAAAAAAAA="),
         put().body(body()).checksum_sha256("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
         put().body(body()).content_md5("AAAAAAAAAAAAAAAAAAAAAA=="),
     ];
     for request in wrong {
         let kind = request.send().await.err().map(|error| Fault::of(error).kind);
-        ensure!(kind == Some(FaultKind::Refused), "a wrong checksum: {kind:?}");
+        ensure!(kind == Some(FaultKind::Garbled), "a wrong checksum: {kind:?}");
         ensure!(!store.exists(&key).await?, "a body with a wrong checksum is there");
     }
     // A body from a file is streamed, so the SDK sends its checksum as a trailer.

@@ -9,7 +9,7 @@ use crate::{Checkpoint, Error, Range, Store};
 const MIB: u64 = 1024 * 1024;
 
 pub(super) async fn round_trips(store: &Store, prefix: &str) -> Outcome {
-    let sizes = [0, 1, 5 * MIB, 8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 16 * MIB, 20 * MIB + 12_345];
+    let sizes = [0, 1, 300_000, 5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 10 * MIB, 20 * MIB + 12_345];
     for bytes in sizes {
         let key = format!("{prefix}streams/{bytes}");
         let written = put_pattern(store, &key, bytes).await?;
@@ -30,7 +30,7 @@ pub(super) async fn ranges(store: &Store, prefix: &str) -> Outcome {
         (0, None),
         (0, Some(1)),
         (1, Some(MIB)),
-        (8 * MIB - 3, Some(6)),
+        (5 * MIB - 3, Some(6)),
         (bytes - 1, None),
         (bytes - 1, Some(100)),
         (5, Some(0)),
@@ -92,9 +92,9 @@ pub(super) async fn endings(store: &Store, prefix: &str) -> Outcome {
 
 pub(super) async fn checkpoints(store: &Store, prefix: &str) -> Outcome {
     let prefix = format!("{prefix}checkpoints/");
-    let bytes = 23 * MIB + 11;
-    // In turn: only a tail; parts and a tail; a last part of its own; exactly full parts.
-    for stop in [3 * MIB + 1, 9 * MIB + 5, 14 * MIB, 16 * MIB] {
+    let bytes = 21 * MIB + 11;
+    // In turn: only a tail; a part and a small tail; a part and a large one; exactly full parts.
+    for stop in [3 * MIB + 1, 6 * MIB + 5, 9 * MIB, 10 * MIB] {
         let key = format!("{prefix}{stop}");
         let mut writer = store.writer(&key);
         write_pattern(&mut writer, 0, stop).await?;

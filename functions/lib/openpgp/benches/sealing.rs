@@ -1,0 +1,157 @@
+//! Sealing and proving against `gpg` and `sq` on the same file: `cargo bench -p openpgp`. Prints
+//! medians and ratios and judges nothing. `MIB` sets the size of the file, 512 unless given.
+//!
+//! All read the same file, write nowhere, compress nothing, and take turns. Processor time is what
+//! counts on a busy machine; wall time also shows what threads gain.
+#![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
+
+use std::fs::File;
+use std::io::{Cursor, Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use jiff::Timestamp;
+use openpgp::{Format, GenerateOptions, Recipient, SealOptions, generate, prove, seal};
+
+const ROUNDS: usize = 5;
+const MIB_DEFAULT: u64 = 512;
+
+fn main() {
+    let mib = std::env::var("MIB").ok().and_then(|text| text.parse().ok()).unwrap_or(MIB_DEFAULT);
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    let file = folder.path().join("plain");
+    write_noise(&file, mib);
+    let pair = generate(&GenerateOptions::new("acme@bench")).unwrap();
+    let recipient = Recipient::parse(pair.public.as_bytes(), Timestamp::now()).unwrap();
+    let certificate = folder.path().join("acme.asc");
+    std::fs::write(&certificate, &pair.public).unwrap();
+    run(gpg(folder.path()).arg("--import").arg(&certificate));
+
+    let names = ["gpg", "sq", "seal v1", "seal v2", "prove v1", "prove v2"];
+    let mut costs: [Vec<Cost>; 6] = Default::default();
+    for _ in 0..ROUNDS {
+        let mut taken = vec![
+            timed(|| run(&mut gpg_encrypt(folder.path(), &file))),
+            timed(|| run(&mut sq_encrypt(&certificate, &file))),
+        ];
+        let mut proofs = Vec::new();
+        for format in [Format::V1, Format::V2] {
+            let (sealing, proving) = ours(&recipient, format, &file);
+            taken.push(sealing);
+            proofs.push(proving);
+        }
+        taken.extend(proofs);
+        for (all, one) in costs.iter_mut().zip(taken) {
+            all.push(one);
+        }
+    }
+    let medians = costs.map(|all| Cost {
+        wall: median(all.iter().map(|cost| cost.wall)),
+        processor: median(all.iter().map(|cost| cost.processor)),
+    });
+    let [gpg, sq, ..] = medians;
+    println!("{mib} MiB, medians of {ROUNDS}; times gpg and times sq are speeds: more is faster");
+    println!("            wall s  x gpg   x sq   cpu s  x gpg   x sq");
+    for (name, Cost { wall, processor }) in names.iter().zip(medians) {
+        println!(
+            "{name:9} {wall:8.3} {:6.2} {:6.2} {processor:7.2} {:6.2} {:6.2}",
+            gpg.wall / wall,
+            sq.wall / wall,
+            gpg.processor / processor,
+            sq.processor / processor,
+        );
+    }
+}
+
+/// Seconds.
+#[derive(Clone, Copy)]
+struct Cost {
+    wall: f64,
+    processor: f64,
+}
+
+fn median(all: impl Iterator<Item = f64>) -> f64 {
+    let mut all: Vec<_> = all.collect();
+    all.sort_unstable_by(f64::total_cmp);
+    all.get(all.len() / 2).copied().unwrap()
+}
+
+/// How long our sealing to nowhere takes, and then the proof of what was sealed.
+fn ours(recipient: &Recipient, format: Format, file: &Path) -> (Cost, Cost) {
+    let options = SealOptions { format, ..SealOptions::default() };
+    let mut null = File::create("/dev/null").unwrap();
+    let sealing = timed(|| {
+        let mut plaintext = File::open(file).unwrap();
+        seal(&[recipient], &options, &mut plaintext, &mut null).unwrap();
+    });
+    let mut ciphertext = Vec::new();
+    let mut plaintext = File::open(file).unwrap();
+    let sealed = seal(&[recipient], &options, &mut plaintext, &mut ciphertext).unwrap();
+    let proving = timed(|| {
+        prove(&sealed, &[recipient], &mut Cursor::new(&ciphertext)).unwrap();
+    });
+    (sealing, proving)
+}
+
+fn gpg(home: &Path) -> Command {
+    let mut command = Command::new("gpg");
+    command.args(["--batch", "--quiet", "--yes", "--trust-model", "always", "--homedir"]);
+    command.arg(home);
+    command
+}
+
+fn gpg_encrypt(home: &Path, file: &Path) -> Command {
+    let mut command = gpg(home);
+    command
+        .args(["--compress-algo", "none", "--cipher-algo", "AES256", "--recipient", "acme@bench"])
+        .args(["--output", "/dev/null", "--encrypt"])
+        .arg(file);
+    command
+}
+
+fn sq_encrypt(certificate: &Path, file: &Path) -> Command {
+    let mut command = Command::new("sq");
+    command.args(["--force", "encrypt", "--binary", "--compression", "none"]);
+    command.arg("--recipient-cert").arg(certificate).args(["--output", "/dev/null"]).arg(file);
+    command
+}
+
+fn run(command: &mut Command) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn timed(work: impl FnOnce()) -> Cost {
+    let (start, before) = (Instant::now(), processor_seconds());
+    work();
+    Cost { wall: start.elapsed().as_secs_f64(), processor: processor_seconds() - before }
+}
+
+/// Of this process and of the children that it has waited for, in steps of a hundredth.
+fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    // The name in brackets may hold anything; what follows starts with the third field.
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let times = fields.split_whitespace().skip(11).take(4);
+    times.map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / 100.0
+}
+
+/// Bytes that do not compress.
+fn write_noise(path: &Path, mib: u64) {
+    let mut file = File::create(path).unwrap();
+    let mut state = 88_172_645_463_325_252_u64;
+    let mut block = vec![0_u8; 1 << 20];
+    for _ in 0..mib {
+        for word in block.chunks_exact_mut(8) {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            word.copy_from_slice(&state.to_le_bytes());
+        }
+        file.write_all(&block).unwrap();
+    }
+    file.sync_all().unwrap();
+    // Warm, for whoever comes first.
+    std::io::copy(&mut File::open(path).unwrap().take(mib << 20), &mut std::io::sink()).unwrap();
+}
