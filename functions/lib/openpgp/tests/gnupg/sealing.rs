@@ -127,8 +127,10 @@ fn our_signing_key_may_come_from_gpg_and_bad_ones_are_named() {
     );
     let locked = GenerateOptions { passphrase: Some("right"), ..GenerateOptions::new("locked") };
     let locked = generate(&locked).unwrap().secret;
+    let two = [secret, locked.clone().into_bytes()].concat();
     for (key, passphrase, word) in [
         (gnupg.export("us@x"), None, "public certificate"),
+        (two, None, "holds 2 keys"),
         (b"nonsense".to_vec(), None, "no secret key"),
         (dsa, None, "DSA2048"),
         (locked.clone().into_bytes(), None, "needs a passphrase"),
