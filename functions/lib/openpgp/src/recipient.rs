@@ -157,6 +157,8 @@ fn judge(cert: &Cert, now: SystemTime) -> Result<Recipient, Error> {
         .alive()
         .for_transport_encryption()
         .for_storage_encryption()
+        // A flag is only a claim: a key that can merely sign would fail when it is sealed for.
+        .filter(|key| key.key().pk_algo().for_encryption())
         .filter(|key| is_supported(key.key()) && !is_weak(key.key()))
         .filter(|key| subkey_revocations(cert, key.key(), &rules).is_none())
         .map(|key| Chosen {

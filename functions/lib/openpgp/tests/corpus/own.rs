@@ -231,6 +231,10 @@ fn signatures_by_hand_get_their_verdicts() {
     let mute = |signature: SignatureBuilder| signature.set_key_flags(KeyFlags::empty()).unwrap();
     let cert = bound(curve25519(), same, mute);
     refused("subkey without flags", &public(&cert), "openpgp.no_encryption_key", &[USER]);
+
+    let signing = Key4::generate_ecc(true, Curve::Ed25519).unwrap();
+    let cert = bound(signing, same, same);
+    refused("signing key with the flag", &public(&cert), "openpgp.no_encryption_key", &[USER]);
 }
 
 fn since(day: &'static str) -> impl Fn(SignatureBuilder) -> SignatureBuilder {
