@@ -198,6 +198,25 @@ async fn an_upload_goes_on_after_the_server_was_started_anew() {
     server.stop().await;
 }
 
+/// Large objects are written to the disk once: the file that the parts go into is the object.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_an_upload_copies_nothing() {
+    use std::os::unix::fs::MetadataExt;
+    const MIB: usize = 1024 * 1024;
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let store = store(&server);
+    let mut writer = store.writer("object");
+    writer.write(vec![7; 32 * MIB].into()).await.unwrap();
+    let upload = std::fs::read_dir(folder.path().join(".uploads")).unwrap().next();
+    let whole = upload.unwrap().unwrap().path().join("whole");
+    let whole = std::fs::metadata(whole).unwrap().ino();
+    writer.finish().await.unwrap();
+    let object = std::fs::metadata(folder.path().join(BUCKET).join("object")).unwrap();
+    assert_eq!((object.ino(), object.len()), (whole, 32 * 1024 * 1024));
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_damaged_on_disk_is_not_read_and_one_edited_by_hand_is() {
     let folder = tempfile::tempdir().unwrap();

@@ -11,6 +11,7 @@ mod lists;
 mod memory;
 mod parts;
 mod proxy;
+mod replaced;
 mod streams;
 
 use std::fmt;
@@ -107,6 +108,7 @@ pub async fn conformance(store: Store) -> Outcome {
     streams::endings(&store, &prefix).await?;
     streams::checkpoints(&store, &prefix).await?;
     parts::parts(&store, &prefix).await?;
+    replaced::replaced(&store, &prefix).await?;
     parts::checksums(&store, &prefix).await?;
     lists::lists(&store, &prefix).await?;
     store.delete_prefix(&prefix).await?;

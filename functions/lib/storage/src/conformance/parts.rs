@@ -11,7 +11,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::upload::UploadedPart;
 use crate::{Error, Range, Store};
 
-const PART: usize = 5 * 1024 * 1024;
+pub(super) const PART: usize = 5 * 1024 * 1024;
 
 pub(super) async fn parts(store: &Store, prefix: &str) -> Outcome {
     let key = format!("{prefix}parts/object");
@@ -57,7 +57,8 @@ async fn left_out(store: &Store, key: &str) -> Outcome {
     expect_pattern(store.reader(key, Range::ALL).await?, 0, bytes).await
 }
 
-async fn send(
+/// Sends a part with its checksum.
+pub(super) async fn send(
     store: &Store,
     key: &str,
     id: &str,
@@ -66,6 +67,23 @@ async fn send(
 ) -> crate::Result<UploadedPart> {
     let sum = Crc64::of(&body);
     store.upload_part(key, id, number, body, sum).await
+}
+
+/// Ends an upload on the condition that there is no such object, and says how that failed.
+pub(super) async fn complete_absent(
+    store: &Store,
+    key: &str,
+    id: &str,
+    parts: &[UploadedPart],
+) -> Option<FaultKind> {
+    let list = parts.iter().map(|part| {
+        let number = i32::try_from(part.number).unwrap_or(0);
+        CompletedPart::builder().part_number(number).e_tag(part.etag.as_str()).build()
+    });
+    let list = CompletedMultipartUpload::builder().set_parts(Some(list.collect())).build();
+    let request = store.client().complete_multipart_upload().bucket(store.bucket()).key(key);
+    let done = request.upload_id(id).multipart_upload(list).if_none_match("*").send().await;
+    done.err().map(|error| Fault::of(error).kind)
 }
 
 fn part(number: u32, like: &UploadedPart) -> UploadedPart {
@@ -94,11 +112,7 @@ async fn conditions(store: &Store, key: &str, body: &UploadedPart) -> Outcome {
     let id = store.create_upload(key).await?;
     let sent = send(store, key, &id, 1, pattern(0, 1_000)).await?;
     ensure!(sent.etag != body.etag, "two parts of different contents have one version");
-    let list = CompletedPart::builder().part_number(1).e_tag(sent.etag.as_str()).build();
-    let list = CompletedMultipartUpload::builder().parts(list).build();
-    let request = store.client().complete_multipart_upload().bucket(store.bucket()).key(key);
-    let done = request.upload_id(&id).multipart_upload(list).if_none_match("*").send().await;
-    let kind = done.err().map(|error| Fault::of(error).kind);
+    let kind = complete_absent(store, key, &id, &[sent]).await;
     ensure!(kind == Some(FaultKind::Precondition), "If-None-Match at the end: {kind:?}");
     store.abort_upload(key, &id).await?;
     store.abort_upload(key, &id).await?;
