@@ -9,13 +9,20 @@ COMMANDS := g++ /usr/sbin/sshd /usr/sbin/proftpd gpg gpgconf sq ssh-keygen pytho
   unzip 7z bsdtar
 FILES := /usr/lib/proftpd/mod_sftp.so
 VENV := .venv
+# What people use today, for the benchmark; Spark needs Java.
+PEERS := rclone time openssl zip unzip default-jre-headless
+PEER_COMMANDS := rclone /usr/bin/time openssl zip unzip java ssh sftp
+BENCH_VENV := .venv-bench
 
 # Seconds that each fuzz target gets.
 FUZZ_SECONDS ?= 60
 # Whose mutants are tried: what decides about limits, counts, keys, host keys, renames, verification.
 MUTATED := domain records archive openpgp sftp
 
-.PHONY: demo test fuzz mutants lint fmt tools
+# Groups of the benchmark; without a choice, all but memory, which needs 30 GiB of disk.
+ROWS ?= large,small,far,unpack,count,seal,whole
+
+.PHONY: demo test bench fuzz mutants lint fmt tools peers
 
 demo: ## a whole run on embedded defaults
 	$(CARGO) run --package dray -- demo
@@ -24,6 +31,10 @@ test: tools ## every test
 	$(CARGO) build --locked --package dray
 	$(CARGO) nextest run --locked --workspace
 	$(MAKE) --no-print-directory fuzz
+
+bench: tools peers ## every hop and a whole run beside what people use today; ROWS chooses groups
+	$(CARGO) build --locked --release --package dray
+	ROWS=$(ROWS) $(CARGO) bench --locked --package integration --bench table
 
 fuzz: ## every fuzz target for FUZZ_SECONDS, from fresh seeds
 	integration/fuzz/run $(FUZZ_SECONDS)
@@ -52,6 +63,21 @@ tools:
 	@$(SUDO) mkdir -p /run/sshd
 	@$(MAKE) --no-print-directory $(VENV)/installed
 	@$(CARGO) nextest --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-nextest
+
+peers:
+	@for command in $(PEER_COMMANDS); do \
+	  command -v $$command >/dev/null || { missing=1; echo "missing: $$command"; }; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	  $(SUDO) apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $(PEERS); \
+	fi
+	@$(MAKE) --no-print-directory $(BENCH_VENV)/installed
+
+$(BENCH_VENV)/installed: integration/benches/requirements.txt
+	python3 -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 $(VENV)/installed: integration/requirements.txt
 	python3 -m venv $(VENV)

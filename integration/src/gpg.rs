@@ -17,6 +17,9 @@ pub struct Gpg {
 }
 
 impl Gpg {
+    /// The user id of its key.
+    pub const USER: &str = "partner@example.com";
+
     /// A home with one key, shared by the tests that run in this process at this time.
     ///
     /// # Panics
@@ -40,10 +43,31 @@ impl Gpg {
     #[must_use]
     pub fn new() -> Self {
         let mut gpg = Self::empty();
-        let user = "partner@example.com";
-        gpg.gpg(&["--quick-generate-key", user, "future-default", "default", "never"]);
+        gpg.gpg(&["--quick-generate-key", Self::USER, "future-default", "default", "never"]);
+        gpg.certificate = gpg.export(Self::USER);
+        gpg
+    }
+
+    /// A home with a new key of that kind: lines of gpg's parameter file for key and subkey.
+    ///
+    /// # Panics
+    /// When gpg is missing or makes no key.
+    #[must_use]
+    pub fn with_parameters(kind: &str) -> Self {
+        let mut gpg = Self::empty();
+        let file = gpg.home().join("parameters");
+        let user = Self::USER;
+        let text = format!("{kind}Name-Email: {user}\nExpire-Date: 0\n%no-protection\n%commit\n");
+        std::fs::write(&file, text).expect("gpg's parameters");
+        gpg.gpg(&["--generate-key", &file.display().to_string()]);
         gpg.certificate = gpg.export(user);
         gpg
+    }
+
+    /// Its folder, for other programs that call gpg.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// A home that opens with a secret key made elsewhere.

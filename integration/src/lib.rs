@@ -25,7 +25,7 @@ pub use api::{Api, Held, Reply, Told};
 pub use binary::{Dray, Finished};
 pub use corpus::{ArchiveRow, CertificateRow, Corpus, MemberRow, RecordsRow, Verdict};
 pub use gpg::Gpg;
-pub use partner::{Kind, Partner};
+pub use partner::{Kind, Partner, Server};
 pub use samples::{Member, Sample, csv, gzip, mixed, tar, zip};
 pub use sshd::Sshd;
 pub use wait::{servers, wait_until};

@@ -28,7 +28,7 @@ pub struct Sshd {
     pub folder: PathBuf,
     child: Child,
     log: PathBuf,
-    _home: TempDir,
+    home: TempDir,
 }
 
 impl Sshd {
@@ -81,8 +81,27 @@ impl Sshd {
             folder,
             child,
             log,
-            _home: home,
+            home,
         }
+    }
+
+    /// The file of the private key that it lets in, for other clients.
+    #[must_use]
+    pub fn client_key_file(&self) -> PathBuf {
+        self.home.path().join("user")
+    }
+
+    /// A file with its host key for other clients, of which some look for the port and some do not.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    #[must_use]
+    pub fn known_hosts(&self) -> PathBuf {
+        let public = std::fs::read_to_string(self.home.path().join("host.pub")).expect("a key");
+        let path = self.home.path().join("known_hosts");
+        let lines = format!("127.0.0.1 {public}[127.0.0.1]:{} {public}", self.port);
+        std::fs::write(&path, lines).expect("the known hosts");
+        path
     }
 
     /// How many logins it saw so far, granted or refused.

@@ -157,6 +157,18 @@ impl World {
         Start { partner: self.partner.name.clone(), ..Start::default() }
     }
 
+    /// The partner's GnuPG.
+    ///
+    /// # Panics
+    /// In a world of embedded servers, where our own library opens.
+    #[must_use]
+    pub fn gpg(&self) -> &Gpg {
+        match &self.opener {
+            Opener::Gpg(gpg) => gpg,
+            Opener::Generated(_) => panic!("our own library opens in this world"),
+        }
+    }
+
     /// Opens everything at the partner's target; plaintexts by name without the seal's suffix.
     ///
     /// # Panics
