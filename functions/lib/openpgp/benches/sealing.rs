@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use jiff::Timestamp;
-use openpgp::{Format, GenerateOptions, Recipient, SealOptions, generate, prove, seal};
+use openpgp::{Format, GenerateOptions, KeyKind, Recipient, SealOptions, generate, prove, seal};
 
 const ROUNDS: usize = 5;
 const MIB_DEFAULT: u64 = 512;
@@ -22,45 +22,63 @@ fn main() {
     let folder = tempfile::tempdir_in("/tmp").unwrap();
     let file = folder.path().join("plain");
     write_noise(&file, mib);
-    let pair = generate(&GenerateOptions::new("acme@bench")).unwrap();
-    let recipient = Recipient::parse(pair.public.as_bytes(), Timestamp::now()).unwrap();
-    let certificate = folder.path().join("acme.asc");
-    std::fs::write(&certificate, &pair.public).unwrap();
-    run(gpg(folder.path()).arg("--import").arg(&certificate));
-
-    let names = ["gpg", "sq", "seal v1", "seal v2", "prove v1", "prove v2"];
-    let mut costs: [Vec<Cost>; 6] = Default::default();
-    for _ in 0..ROUNDS {
-        let mut taken = vec![
-            timed(|| run(&mut gpg_encrypt(folder.path(), &file))),
-            timed(|| run(&mut sq_encrypt(&certificate, &file))),
-        ];
-        let mut proofs = Vec::new();
-        for format in [Format::V1, Format::V2] {
-            let (sealing, proving) = ours(&recipient, format, &file);
-            taken.push(sealing);
-            proofs.push(proving);
-        }
-        taken.extend(proofs);
-        for (all, one) in costs.iter_mut().zip(taken) {
-            all.push(one);
-        }
-    }
-    let medians = costs.map(|all| Cost {
-        wall: median(all.iter().map(|cost| cost.wall)),
-        processor: median(all.iter().map(|cost| cost.processor)),
-    });
-    let [gpg, sq, ..] = medians;
     println!("{mib} MiB, medians of {ROUNDS}; times gpg and times sq are speeds: more is faster");
-    println!("            wall s  x gpg   x sq   cpu s  x gpg   x sq");
-    for (name, Cost { wall, processor }) in names.iter().zip(medians) {
-        println!(
-            "{name:9} {wall:8.3} {:6.2} {:6.2} {processor:7.2} {:6.2} {:6.2}",
-            gpg.wall / wall,
-            sq.wall / wall,
-            gpg.processor / processor,
-            sq.processor / processor,
+    for (name, kind) in [("RSA-4096", KeyKind::Rsa(4096)), ("Cv25519", KeyKind::Cv25519)] {
+        let user_id = format!("{name}@bench");
+        let pair = generate(&GenerateOptions { kind, ..GenerateOptions::new(&user_id) }).unwrap();
+        let recipient = Recipient::parse(pair.public.as_bytes(), Timestamp::now()).unwrap();
+        let certificate = folder.path().join(format!("{name}.asc"));
+        std::fs::write(&certificate, &pair.public).unwrap();
+        run(gpg(folder.path()).arg("--import").arg(&certificate));
+        compare(
+            name,
+            &[
+                ("gpg", &|| vec![timed(|| run(&mut gpg_encrypt(folder.path(), &user_id, &file)))]),
+                ("sq", &|| vec![timed(|| run(&mut sq_encrypt(&certificate, &file)))]),
+                ("v1", &|| ours(&recipient, Format::V1, false, &file)),
+                ("v2", &|| ours(&recipient, Format::V2, false, &file)),
+                ("v1 armored", &|| ours(&recipient, Format::V1, true, &file)),
+            ],
         );
+    }
+}
+
+/// Something that takes one time, or one for sealing and one for proving.
+type Contender<'a> = (&'static str, &'a dyn Fn() -> Vec<Cost>);
+
+/// Lets all take turns and prints how they did.
+fn compare(title: &str, contenders: &[Contender<'_>]) {
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        rounds.push(contenders.iter().map(|(_, work)| work()).collect::<Vec<_>>());
+    }
+    let middle = |contender: usize, part: usize| {
+        let costs = rounds.iter().map(|round| round.get(contender)?.get(part).copied());
+        let costs = costs.collect::<Option<Vec<Cost>>>()?;
+        Some(Cost {
+            wall: median(costs.iter().map(|cost| cost.wall)),
+            processor: median(costs.iter().map(|cost| cost.processor)),
+        })
+    };
+    let (gpg, sq) = (middle(0, 0).unwrap(), middle(1, 0).unwrap());
+    println!("{title:16} wall s  x gpg   x sq   cpu s  x gpg   x sq");
+    for (index, (name, _)) in contenders.iter().enumerate() {
+        let costs = [middle(index, 0), middle(index, 1)];
+        let names = match costs {
+            [_, None] => [(*name).to_owned(), String::new()],
+            _ => [format!("seal {name}"), format!("prove {name}")],
+        };
+        for (name, Cost { wall, processor }) in
+            names.iter().zip(costs).filter_map(|(name, cost)| Some((name, cost?)))
+        {
+            println!(
+                "{name:16} {wall:6.3} {:6.2} {:6.2} {processor:7.2} {:6.2} {:6.2}",
+                gpg.wall / wall,
+                sq.wall / wall,
+                gpg.processor / processor,
+                sq.processor / processor,
+            );
+        }
     }
 }
 
@@ -78,8 +96,8 @@ fn median(all: impl Iterator<Item = f64>) -> f64 {
 }
 
 /// How long our sealing to nowhere takes, and then the proof of what was sealed.
-fn ours(recipient: &Recipient, format: Format, file: &Path) -> (Cost, Cost) {
-    let options = SealOptions { format, ..SealOptions::default() };
+fn ours(recipient: &Recipient, format: Format, armor: bool, file: &Path) -> Vec<Cost> {
+    let options = SealOptions { format, armor, signer: None };
     let mut null = File::create("/dev/null").unwrap();
     let sealing = timed(|| {
         let mut plaintext = File::open(file).unwrap();
@@ -91,7 +109,7 @@ fn ours(recipient: &Recipient, format: Format, file: &Path) -> (Cost, Cost) {
     let proving = timed(|| {
         prove(&sealed, &[recipient], &mut Cursor::new(&ciphertext)).unwrap();
     });
-    (sealing, proving)
+    vec![sealing, proving]
 }
 
 fn gpg(home: &Path) -> Command {
@@ -101,10 +119,10 @@ fn gpg(home: &Path) -> Command {
     command
 }
 
-fn gpg_encrypt(home: &Path, file: &Path) -> Command {
+fn gpg_encrypt(home: &Path, user_id: &str, file: &Path) -> Command {
     let mut command = gpg(home);
     command
-        .args(["--compress-algo", "none", "--cipher-algo", "AES256", "--recipient", "acme@bench"])
+        .args(["--compress-algo", "none", "--cipher-algo", "AES256", "--recipient", user_id])
         .args(["--output", "/dev/null", "--encrypt"])
         .arg(file);
     command

@@ -2,14 +2,19 @@
 //! file, sealed for that partner.
 //!
 //! The only home of `sequoia-openpgp`. Everything here is synchronous and streams in flat memory;
-//! callers run it on a blocking thread. A [`Recipient`] is a certificate that passed the policy, so
-//! [`seal`] cannot be reached with a bad one. [`seal`] keeps the session key in memory, inside
-//! [`Sealed`]; [`prove`] uses it to open the ciphertext that storage gives back.
+//! callers run it on a blocking thread, and a long message takes a second one meanwhile. A
+//! [`Recipient`] is a certificate that passed the policy, so [`seal`] cannot be reached with a bad
+//! one. [`seal`] keeps the session key in memory, inside [`Sealed`]; [`prove`] uses it to open the
+//! ciphertext that storage gives back.
 
+mod armor;
+mod cfb;
+mod container;
 mod error;
 #[cfg(feature = "generate")]
 mod generate;
 mod guard;
+mod library;
 mod parse;
 mod policy;
 mod prove;

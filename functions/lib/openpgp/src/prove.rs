@@ -18,11 +18,14 @@ use pgp::policy::StandardPolicy;
 use pgp::types::SymmetricAlgorithm;
 use pgp::{Cert, KeyHandle, anyhow};
 
+use crate::armor::Dearmor;
 use crate::error::{Error, words};
 use crate::guard::guarded;
 use crate::recipient::Recipient;
 use crate::seal::{CIPHER, Format, Sealed, distinct, handle};
-use crate::streams::{Source, Tally, read_some};
+use crate::streams::{Source, Tally, fill, read_some};
+
+mod strict;
 
 /// How much plaintext the library holds back until it has seen more.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -102,6 +105,34 @@ fn examine(sealed: &Sealed, ciphertext: &mut (dyn Read + Send)) -> Result<Proof,
 }
 
 fn open(sealed: &Sealed, source: &mut Source<'_>) -> Result<(Tally, Vec<String>), Error> {
+    let mut first = [0];
+    let count = fill(source, &mut first).map_err(|error| failed(error.to_string()))?;
+    let first = first.get(..count).unwrap_or_default();
+    // Of a packet's first byte the highest bit is set; armor is text.
+    let binary = first.iter().all(|byte| byte & 0x80 != 0);
+    let message = first.chain(source);
+    if binary {
+        open_binary(sealed, message)
+    } else {
+        open_binary(sealed, Dearmor::new(message, sealed.format != Format::V2))
+    }
+}
+
+fn open_binary(
+    sealed: &Sealed,
+    mut message: impl Read + Send + Sync,
+) -> Result<(Tally, Vec<String>), Error> {
+    if sealed.format == Format::V1 && sealed.signed_by.is_none() {
+        strict::open(sealed.session_key.key(), sealed.ciphertext_bytes, &mut message)
+    } else {
+        open_by_library(sealed, message)
+    }
+}
+
+fn open_by_library(
+    sealed: &Sealed,
+    message: impl Read + Send + Sync,
+) -> Result<(Tally, Vec<String>), Error> {
     let policy = StandardPolicy::new();
     let examiner = Examiner {
         session_key: sealed.session_key.key(),
@@ -111,7 +142,7 @@ fn open(sealed: &Sealed, source: &mut Source<'_>) -> Result<(Tally, Vec<String>)
         containers: 0,
         literals: 0,
     };
-    let mut decryptor = DecryptorBuilder::from_reader(source)
+    let mut decryptor = DecryptorBuilder::from_reader(message)
         .map(|builder| builder.buffer_size(BUFFER_BYTES))
         .and_then(|builder| builder.with_policy(&policy, None, examiner))
         .map_err(|error| failed(words(&error)))?;

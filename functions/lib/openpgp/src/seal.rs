@@ -7,23 +7,28 @@ use std::io::{Read, Write};
 use sequoia_openpgp as pgp;
 
 use pgp::crypto::SessionKey;
+use pgp::packet::PKESK;
 use pgp::packet::key::{Key, PublicParts, UnspecifiedRole};
+use pgp::packet::pkesk::PKESK3;
+use pgp::serialize::Serialize;
 use pgp::serialize::stream::{
-    Armorer, Encryptor, LiteralWriter, Message, Recipient as WireRecipient, Signer as WireSigner,
+    Encryptor, LiteralWriter, Message, Recipient as WireRecipient, Signer as WireSigner,
 };
 use pgp::types::{AEADAlgorithm, DataFormat, Features, SymmetricAlgorithm};
-use pgp::{Cert, KeyHandle, armor};
+use pgp::{Cert, KeyHandle, Packet};
 
+use crate::armor::Armor;
+use crate::container::{self, CHUNK_BYTES, Outlet};
 use crate::error::{Error, words};
+use crate::library::{self, Outbox};
 use crate::recipient::Recipient;
 use crate::signer::Signer;
-use crate::streams::{Sink, Tally, read_some};
+use crate::streams::{Sink, Tally};
 
 /// The one cipher that files are sealed with.
 pub(crate) const CIPHER: SymmetricAlgorithm = SymmetricAlgorithm::AES256;
 /// The key length of [`CIPHER`].
 const SESSION_KEY_BYTES: usize = 32;
-const BUFFER_BYTES: usize = 128 * 1024;
 
 /// Which encryption container to write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,7 +135,7 @@ pub fn seal(
         return Err(Error::NoRecipient);
     }
     let format = resolve(options.format, &recipients)?;
-    let session_key = SessionKey::new(SESSION_KEY_BYTES).map_err(|error| library(&error))?;
+    let session_key = SessionKey::new(SESSION_KEY_BYTES).map_err(|error| by_library(&error))?;
     let mut sink = Sink::new(ciphertext);
     let written = write_message(&recipients, options, format, &session_key, plaintext, &mut sink);
     if let Some(source) = sink.failure() {
@@ -189,52 +194,62 @@ fn write_message(
     plaintext: &mut dyn Read,
     sink: &mut Sink<'_>,
 ) -> Result<Tally, Error> {
-    let keys = recipients.iter().flat_map(|recipient| recipient.chosen());
+    let outlet = if options.armor {
+        let armor = Armor::new(sink, format != Format::V2);
+        Outlet::Armored(armor.map_err(|error| failed(error.to_string()))?)
+    } else {
+        Outlet::Binary(sink)
+    };
+    let tally = if format == Format::V1 && options.signer.is_none() {
+        let wrapped = wrapped_keys(recipients, session_key).map_err(|error| by_library(&error))?;
+        container::write(&wrapped, session_key, plaintext, outlet, CHUNK_BYTES)?
+    } else {
+        let open = |outbox| open(outbox, recipients, options.signer, format, session_key);
+        library::write(open, plaintext, outlet)?
+    };
+    sink.flush().map_err(|source| Error::Write { what: "the ciphertext", source })?;
+    Ok(tally)
+}
+
+/// The session key once for every chosen key: the packets that stand before the container.
+fn wrapped_keys(recipients: &[&Recipient], session_key: &SessionKey) -> pgp::Result<Vec<u8>> {
+    let mut packets = Vec::new();
+    for chosen in recipients.iter().flat_map(|recipient| recipient.chosen()) {
+        let mut packet = PKESK3::for_recipient(CIPHER, session_key, &chosen.key)?;
+        packet.set_recipient(Some(chosen.key.keyid()));
+        Packet::from(PKESK::from(packet)).serialize(&mut packets)?;
+    }
+    Ok(packets)
+}
+
+/// Opens a message of the library's on top of `outbox`.
+fn open<'a>(
+    outbox: Outbox,
+    recipients: &'a [&Recipient],
+    signer: Option<&Signer>,
+    format: Format,
+    session_key: &SessionKey,
+) -> pgp::Result<Message<'a>> {
     // Features and handle decide the packet versions; they are ours to set, not the certificate's.
     let features = match format {
         Format::V2 => Features::empty().set_seipdv1().set_seipdv2(),
         Format::Auto | Format::V1 => Features::empty().set_seipdv1(),
     };
+    let keys = recipients.iter().flat_map(|recipient| recipient.chosen());
     let wire = keys.map(|chosen| {
         WireRecipient::new(features.clone(), handle(format, &chosen.key), &chosen.key)
     });
-    let open = || -> pgp::Result<Message<'_>> {
-        let mut message = Message::new(&mut *sink);
-        if options.armor {
-            message = Armorer::new(message).kind(armor::Kind::Message).build()?;
-        }
-        let mut encryptor =
-            Encryptor::with_session_key(message, CIPHER, session_key.clone())?.add_recipients(wire);
-        if format == Format::V2 {
-            encryptor = encryptor.aead_algo(AEADAlgorithm::OCB);
-        }
-        message = encryptor.build()?;
-        if let Some(signer) = options.signer {
-            message = WireSigner::new(message, signer.pair())?.build()?;
-        }
-        LiteralWriter::new(message).format(DataFormat::Binary).build()
-    };
-    let mut message = open().map_err(|error| library(&error))?;
-    let tally = copy(plaintext, &mut message)?;
-    message.finalize().map_err(|error| library(&error))?;
-    // What the stream itself says about a failed flush is kept by the sink.
-    sink.flush().map_err(|source| Error::Write { what: "the ciphertext", source })?;
-    Ok(tally)
-}
-
-fn copy(plaintext: &mut dyn Read, message: &mut Message<'_>) -> Result<Tally, Error> {
-    let mut tally = Tally::new();
-    let mut buffer = vec![0; BUFFER_BYTES];
-    loop {
-        let count = read_some(plaintext, &mut buffer)
-            .map_err(|source| Error::Read { what: "the plaintext", source })?;
-        let data = buffer.get(..count).unwrap_or_default();
-        if data.is_empty() {
-            return Ok(tally);
-        }
-        tally.add(data);
-        message.write_all(data).map_err(|error| Error::Seal { reason: error.to_string() })?;
+    let message = Message::new(outbox);
+    let mut encryptor =
+        Encryptor::with_session_key(message, CIPHER, session_key.clone())?.add_recipients(wire);
+    if format == Format::V2 {
+        encryptor = encryptor.aead_algo(AEADAlgorithm::OCB);
     }
+    let mut message = encryptor.build()?;
+    if let Some(signer) = signer {
+        message = WireSigner::new(message, signer.pair())?.build()?;
+    }
+    LiteralWriter::new(message).format(DataFormat::Binary).build()
 }
 
 fn sealed_recipients(recipient: &Recipient) -> impl Iterator<Item = SealedRecipient> {
@@ -246,6 +261,10 @@ fn sealed_recipients(recipient: &Recipient) -> impl Iterator<Item = SealedRecipi
     })
 }
 
-fn library(error: &pgp::anyhow::Error) -> Error {
-    Error::Seal { reason: words(error) }
+fn by_library(error: &pgp::anyhow::Error) -> Error {
+    failed(words(error))
+}
+
+fn failed(reason: String) -> Error {
+    Error::Seal { reason }
 }

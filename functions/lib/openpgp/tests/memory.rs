@@ -11,7 +11,9 @@ use jiff::Timestamp;
 use openpgp::{Format, GenerateOptions, Recipient, SealOptions, generate, prove, seal};
 
 const MIB: u64 = 1024 * 1024;
-const GROWTH_MAX_BYTES: u64 = 48 * MIB;
+/// A few chunks of the container of version 1; the library takes more for version 2.
+const GROWTH_MAX_MIB: u64 = 4;
+const LIBRARY_GROWTH_MAX_MIB: u64 = 48;
 
 /// The highest resident size so far.
 fn peak_bytes() -> u64 {
@@ -26,9 +28,11 @@ fn memory_stays_flat() {
     let recipient = Recipient::parse(pair.public.as_bytes(), Timestamp::now()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sealed");
-    for (format, armor, file_mib) in
-        [(Format::V1, false, 128), (Format::V2, false, 128), (Format::V1, true, 64)]
-    {
+    for (format, armor, file_mib, growth_max_mib) in [
+        (Format::V1, false, 384, GROWTH_MAX_MIB),
+        (Format::V1, true, 64, LIBRARY_GROWTH_MAX_MIB),
+        (Format::V2, false, 128, LIBRARY_GROWTH_MAX_MIB),
+    ] {
         let file_bytes = file_mib * MIB;
         let before = peak_bytes();
         let options = SealOptions { format, armor, signer: None };
@@ -46,6 +50,6 @@ fn memory_stays_flat() {
             growth / MIB,
         );
         assert_eq!(sealed.plaintext_bytes, file_bytes);
-        assert!(growth < GROWTH_MAX_BYTES, "{format:?}: grew by {} MiB", growth / MIB);
+        assert!(growth < growth_max_mib * MIB, "{format:?}: grew by {} MiB", growth / MIB);
     }
 }

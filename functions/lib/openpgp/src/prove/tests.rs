@@ -66,7 +66,7 @@ fn noise(bytes: usize) -> Vec<u8> {
 #[test]
 fn the_real_one_is_proven_at_every_size() {
     for options in variants() {
-        for bytes in [0, 1, 2, 4095, 4096, 4097, 262_143, 262_144, 262_145, 600_000] {
+        for bytes in [0, 1, 2, 4095, 4096, 4097, 262_143, 262_144, 262_145, 600_000, 3_000_000] {
             let plaintext = noise(bytes);
             let case = case(&plaintext, &options);
             let proof = case.prove(&case.ciphertext).unwrap();

@@ -13,7 +13,7 @@ use crate::world::Gnupg;
 
 const MIB: usize = 1024 * 1024;
 
-fn noise(bytes: usize) -> Vec<u8> {
+pub fn noise(bytes: usize) -> Vec<u8> {
     let mut state = 88_172_645_463_325_252_u64;
     let mut plaintext = Vec::with_capacity(bytes + 8);
     while plaintext.len() < bytes {
