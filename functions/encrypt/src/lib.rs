@@ -15,7 +15,7 @@ use domain::profile::{Encryption, SealFormat};
 use domain::{Deadline, Failure, SecretStore, Stage};
 use jiff::Timestamp;
 use openpgp::{Format, Recipient, SealOptions, Signer};
-use storage::blocking::{SyncReader, SyncWriter};
+use storage::blocking::{SyncReader, SyncWriter, Turn, turn};
 use storage::runs::{Run, Work, work_through};
 use storage::{Range, Store};
 
@@ -104,9 +104,10 @@ async fn seal(run: &Run, keys: Arc<Keys>, name: &Name) -> Result<(), Failure> {
     let mut item: MemberItem = run.expect(Inbox::Reported, name).await?;
     // The thread of an attempt that was given up may go on writing: its place is its own.
     let key = run.keys().sealed(name.id(), &uuid::Uuid::new_v4().simple().to_string());
+    let my_turn = turn().await;
     let mut plain = SyncReader::new(run.store().reader(&item.key, Range::ALL).await?);
     let mut stored = SyncWriter::new(run.store().writer(&key));
-    let (keys, sealed) = on_thread(move || {
+    let (keys, sealed) = on_thread(my_turn, move || {
         let options =
             SealOptions { armor: keys.armor, format: keys.format, signer: keys.signer.as_ref() };
         let sealed = openpgp::seal(&[&keys.recipient], &options, &mut plain, &mut stored)?;
@@ -120,8 +121,9 @@ async fn seal(run: &Run, keys: Arc<Keys>, name: &Name) -> Result<(), Failure> {
             format!("{} is not what was unpacked: its SHA-256 differs.", item.label()),
         ));
     }
+    let my_turn = turn().await;
     let mut back = SyncReader::new(run.store().reader(&key, Range::ALL).await?);
-    let (keys, sealed) = on_thread(move || {
+    let (keys, sealed) = on_thread(my_turn, move || {
         openpgp::prove(&sealed, &[&keys.recipient], &mut back)?;
         Ok((keys, sealed))
     })
@@ -139,9 +141,10 @@ async fn seal(run: &Run, keys: Arc<Keys>, name: &Name) -> Result<(), Failure> {
 
 /// Runs the ciphers where they cannot hold up the network.
 async fn on_thread<T: Send + 'static>(
+    turn: Turn,
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
+    turn.compute(work).await.unwrap_or_else(|_| {
         Err(Failure::transient("encrypt.thread", "The thread that seals ended by itself."))
     })
 }

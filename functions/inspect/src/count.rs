@@ -7,7 +7,7 @@ use domain::items::MemberItem;
 use domain::profile::Records;
 use futures::{StreamExt, TryStreamExt};
 use records::{Count, Declared, Model, Partial, RangeCounter, Source};
-use storage::blocking::Object;
+use storage::blocking::{Object, turn};
 use storage::{Range, Store};
 
 /// Bytes of one range: long enough that a request costs nothing beside it.
@@ -68,6 +68,7 @@ async fn range(
 ) -> Result<Partial, Failure> {
     // A task of its own, so that ranges are counted on several cores.
     let task = tokio::spawn(async move {
+        let _turn = turn().await;
         let first = offset == 0;
         let mut counter =
             if first { RangeCounter::first(&model)? } else { RangeCounter::any(&model)? };

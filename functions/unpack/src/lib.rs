@@ -17,14 +17,14 @@ use domain::keys::Inbox;
 use domain::profile::Unpack as Rules;
 use domain::{Deadline, Failure, SecretStore, Stage};
 use storage::Store;
-use storage::blocking::Object;
+use storage::blocking::{Object, turn};
 use storage::runs::{Run, Work, work_through};
 
 use members::{Members, ObjectSource};
 
 /// Archives of one parcel that are opened at once.
 const FILES_AT_ONCE: usize = 2;
-/// Members of one zip that are unpacked at once.
+/// Members of one zip that are unpacked at once, if there are as many processors.
 const MEMBERS_AT_ONCE: usize = 4;
 
 /// The stage.
@@ -162,11 +162,11 @@ async fn unpack_archive(
         )
     })?;
     let path = path.to_owned();
-    let work = tokio::task::spawn_blocking(move || {
+    let work = turn().await.compute(move || {
         let options = Options {
             password: password.as_deref(),
             name_charset: charset,
-            parallelism: MEMBERS_AT_ONCE,
+            parallelism: members_at_once(),
         };
         let outcome = archive::unpack(&source, &path, &limits, &options, &members)?;
         Ok::<_, Failure>((members, outcome.more))
@@ -176,6 +176,10 @@ async fn unpack_archive(
         members.keep_for_later().await?;
     }
     Ok((members.names(), !more))
+}
+
+fn members_at_once() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(MEMBERS_AT_ONCE)
 }
 
 fn limits(rules: &Rules) -> Limits {

@@ -48,8 +48,7 @@ const GROUPS: [Group; 8] = [
     Group { name: "unpack", rows: unpack::rows, folder: MEMORY },
     Group { name: "count", rows: count::rows, folder: MEMORY },
     Group { name: "seal", rows: seal::rows, folder: MEMORY },
-    // On the disk, as the state of a run is.
-    Group { name: "whole", rows: whole::rows, folder: env!("CARGO_TARGET_TMPDIR") },
+    Group { name: "whole", rows: whole::rows, folder: MEMORY },
     Group { name: "memory", rows: memory::rows, folder: env!("CARGO_TARGET_TMPDIR") },
 ];
 

@@ -22,8 +22,14 @@ pub fn rows(bytes: u64) -> Vec<Row> {
         }
         let total = folder_bytes(&members);
         let (zip, tar) = (folder.path().join("x.zip"), folder.path().join("x.tar.gz"));
-        succeed(Command::new("zip").args(["-q", "-1", "-r"]).arg(&zip).arg(".").current_dir(&members));
-        succeed(Command::new("tar").args(["-I", "gzip -1", "-cf"]).arg(&tar).args(["-C", text(&members), "."]));
+        succeed(
+            Command::new("zip").args(["-q", "-1", "-r"]).arg(&zip).arg(".").current_dir(&members),
+        );
+        succeed(Command::new("tar").args(["-I", "gzip -1", "-cf"]).arg(&tar).args([
+            "-C",
+            text(&members),
+            ".",
+        ]));
         std::fs::remove_dir_all(&members).expect("the members");
         rows.append(&mut one(
             folder.path(),

@@ -30,7 +30,6 @@ struct Expected {
 
 /// All rows of whole runs.
 pub fn rows(bytes: u64) -> Vec<Row> {
-    // On a disk, as state is.
     let world = World::openssh();
     let expected = fill(&world.partner.source.folder, bytes);
     let profile = world.profile_file(&world.partner);
@@ -94,12 +93,22 @@ fn fill(source: &Path, bytes: u64) -> Expected {
         }
         if number % 2 == 0 {
             let zip = source.join(format!("batch-{number}.zip"));
-            succeed(Command::new("zip").args(["-q", "-1", "-r"]).arg(zip).arg(".").current_dir(&members));
+            succeed(
+                Command::new("zip")
+                    .args(["-q", "-1", "-r"])
+                    .arg(zip)
+                    .arg(".")
+                    .current_dir(&members),
+            );
         } else {
             let tar = source.join(format!("batch-{number}.tar.gz"));
             let all = (0..MEMBERS).map(|member| format!("part-{member}.csv"));
             succeed(
-                Command::new("tar").args(["-I", "gzip -1", "-cf"]).arg(tar).args(["-C", text(&members)]).args(all),
+                Command::new("tar")
+                    .args(["-I", "gzip -1", "-cf"])
+                    .arg(tar)
+                    .args(["-C", text(&members)])
+                    .args(all),
             );
         }
     }

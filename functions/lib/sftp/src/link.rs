@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, client};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -19,6 +19,10 @@ use crate::wire::{self, Frame, Malformed, Reply, Request};
 
 /// Bytes that all transfers of one session together keep in flight, beyond two requests each.
 const BUDGET_BYTES: usize = 32 << 20;
+/// The same for all sessions of this process, however many there are.
+const PROCESS_BYTES: usize = 24 << 20;
+static PROCESS: LazyLock<Arc<Semaphore>> =
+    LazyLock::new(|| Arc::new(Semaphore::new(PROCESS_BYTES)));
 /// Bytes handed to the SSH layer at once; each step counts as progress.
 const STEP_BYTES: usize = 32 << 10;
 
@@ -172,6 +176,12 @@ impl Shared {
     }
 }
 
+/// Room in memory for what one request has in flight.
+pub(crate) struct Room {
+    _of_session: OwnedSemaphorePermit,
+    _of_process: OwnedSemaphorePermit,
+}
+
 /// The question side of one SFTP channel.
 pub(crate) struct Link {
     shared: Arc<Shared>,
@@ -290,9 +300,12 @@ impl Link {
         self.send(request).answer().await
     }
 
-    /// Room for transfers to keep data in flight, in bytes.
-    pub(crate) fn budget(&self) -> &Arc<Semaphore> {
-        &self.budget
+    /// Room for a transfer to keep that many bytes more in flight, if there is any.
+    pub(crate) fn room(&self, bytes: u32) -> Option<Room> {
+        Some(Room {
+            _of_session: Arc::clone(&self.budget).try_acquire_many_owned(bytes).ok()?,
+            _of_process: Arc::clone(&PROCESS).try_acquire_many_owned(bytes).ok()?,
+        })
     }
 
     /// Ends the session for everyone who still waits.

@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::attributes::Attributes;
 use crate::error::{Error, Operation};
 use crate::inner::{ALL_TURNS, Inner, Opened};
-use crate::link::{Held, LinkError, Pending};
+use crate::link::{Held, LinkError, Pending, Room};
 use crate::pace::{First, MAX_DEPTH, Pace};
 use crate::wire::{Reply, Request, open, status};
 
@@ -44,7 +44,7 @@ struct Part {
     /// READs in flight when it was asked, itself included.
     depth: usize,
     answer: Pending,
-    _room: Option<OwnedSemaphorePermit>,
+    _room: Option<Room>,
 }
 
 impl Part {
@@ -249,7 +249,7 @@ impl Reader {
             }
             let len = pace.packet_bytes;
             let link = &self.file.line.link;
-            let room = Arc::clone(link.budget()).try_acquire_many_owned(len).ok();
+            let room = link.room(len);
             if room.is_none() && self.in_flight.len() >= FREE_DEPTH {
                 return Ok(());
             }
@@ -277,7 +277,7 @@ impl Reader {
         offset: u64,
         len: u32,
         depth: usize,
-        room: Option<OwnedSemaphorePermit>,
+        room: Option<Room>,
         turn: Option<OwnedSemaphorePermit>,
     ) -> Part {
         let request = Request::Read { handle: self.file.handle(), offset, len };

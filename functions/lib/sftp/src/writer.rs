@@ -5,11 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::{Context, Error, Operation};
 use crate::inner::{Inner, Opened};
-use crate::link::{LinkError, Pending};
+use crate::link::{LinkError, Pending, Room};
 use crate::pace::{First, MAX_DEPTH, Pace};
 use crate::wire::{Reply, Request, open, status};
 
@@ -50,7 +49,7 @@ struct Part {
     /// WRITEs in flight when it was sent, itself included.
     depth: usize,
     answer: Pending,
-    _room: Option<OwnedSemaphorePermit>,
+    _room: Option<Room>,
 }
 
 impl Part {
@@ -218,8 +217,7 @@ impl Writer {
             let packet = limit.packet_bytes as usize;
             let Some((_, next)) = self.queue.front() else { return Ok(()) };
             let bytes = u32::try_from(next.len().min(packet)).unwrap_or(u32::MAX);
-            let budget = Arc::clone(self.file.line.link.budget());
-            let room = budget.try_acquire_many_owned(bytes).ok();
+            let room = self.file.line.link.room(bytes);
             let depth = if room.is_some() { MAX_DEPTH } else { FREE_DEPTH }.min(limit.depth);
             if self.in_flight.len() < depth {
                 self.send_one(packet, room);
@@ -235,7 +233,7 @@ impl Writer {
         }
     }
 
-    fn send_one(&mut self, packet: usize, room: Option<OwnedSemaphorePermit>) {
+    fn send_one(&mut self, packet: usize, room: Option<Room>) {
         let Some((offset, mut data)) = self.queue.pop_front() else { return };
         if data.len() > packet {
             let rest = data.split_off(packet);

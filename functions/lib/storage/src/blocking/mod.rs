@@ -10,6 +10,7 @@
 
 mod object;
 mod reader;
+mod turn;
 mod writer;
 
 use std::io;
@@ -18,6 +19,7 @@ use domain::Failure;
 
 pub use object::Object;
 pub use reader::SyncReader;
+pub use turn::{Turn, turn};
 pub use writer::SyncWriter;
 
 use crate::Error;
