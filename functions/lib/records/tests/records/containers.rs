@@ -131,6 +131,20 @@ fn broken_parquet_is_refused() {
     for bytes in wrong {
         assert_eq!(count_parquet(&bytes).unwrap_err().code(), "records.corrupt");
     }
+    let says = |bytes: &[u8]| count_parquet(&bytes.to_vec()).unwrap_err().to_string();
+    assert!(says(&parquet(31, &[10, 20])).contains("another number of rows"));
+    let encrypted = [b"PAR1", &bytes[4..bytes.len() - 4], b"PARE"].concat();
+    assert!(says(&encrypted).contains("encrypted"));
+    // Field 3 is the number of rows, field 4 a list of numbers in the place of row groups.
+    let footer = [0x36, 0, 0x19, 0x16, 2, 0];
+    let flat = [b"PAR1", &footer[..], &6_u32.to_le_bytes(), b"PAR1"].concat();
+    assert!(says(&flat).contains("row groups are none"));
+    // An empty list has no type of elements to be wrong.
+    let empty = [b"PAR1", &[0x36, 0, 0x19, 0x06, 0][..], &5_u32.to_le_bytes(), b"PAR1"].concat();
+    assert_eq!(count_parquet(&empty).unwrap().records, 0);
+    // The footer must lie behind the first four bytes.
+    let overlap = [b"PAR1", &2_u32.to_le_bytes()[..], b"PAR1"].concat();
+    assert!(says(&overlap).contains("impossible length"));
     let mut random = Random::new(3);
     for _ in 0..20_000 {
         let mut bytes = parquet(30, &[10, 20]);

@@ -1,7 +1,9 @@
 //! The rules, one row each.
 
+use std::io;
+
 use domain::{ErrorClass, Failure};
-use records::{Csv, Declared, Model, Place, Terminator};
+use records::{Csv, Declared, Model, Place, Source, Terminator};
 
 use crate::reference::*;
 
@@ -107,6 +109,50 @@ fn what_cannot_be_counted_is_refused_with_its_code() {
 }
 
 #[test]
+fn text_and_fixed_records_are_counted_in_pieces_and_containers_are_not() {
+    let auto = Terminator::Auto;
+    for model in [csv(), lines(auto), Model::Jsonl, Model::Fixed { record_bytes: 1 }] {
+        assert!(model.is_splittable(), "{model:?}");
+    }
+    for model in [Model::Parquet, Model::Avro, Model::None] {
+        assert!(!model.is_splittable(), "{model:?}");
+    }
+}
+
+/// A source that fails, as storage does when it is away.
+struct Away(fn() -> io::Error);
+
+impl Source for Away {
+    fn len(&self) -> u64 {
+        100
+    }
+
+    fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<usize> {
+        Err(self.0())
+    }
+}
+
+#[test]
+fn what_may_pass_is_tried_again_and_storage_keeps_its_own_words() {
+    let declared = Declared::new(Place::Header, r"(\d+)").unwrap();
+    let failure = |away: Away| Failure::from(declared.read(&away).unwrap_err());
+    let plain = failure(Away(|| io::Error::other("the disk is gone")));
+    assert_eq!((plain.class, plain.code.as_ref()), (ErrorClass::Transient, "records.read"));
+    assert!(plain.message.contains("the disk is gone"), "{plain}");
+    let storage = failure(Away(|| {
+        io::Error::other(Failure::throttled("storage.slow_down", "S3 asks to wait."))
+    }));
+    assert_eq!(storage.class, ErrorClass::Throttled);
+    assert_eq!(storage.code, "storage.slow_down");
+    // Parts of different counts do not add up: the count is made anew.
+    let one = partial(&csv(), b"a\n", true);
+    let other = partial(&Model::Jsonl, b"{}\n", false);
+    let mismatch = Failure::from(one.combine(&other).unwrap_err());
+    assert_eq!(mismatch.class, ErrorClass::Transient);
+    assert_eq!(mismatch.code, "records.partial_mismatch");
+}
+
+#[test]
 fn headers_and_trailers_are_subtracted_down_to_nothing() {
     let counted = |header, trailer| {
         let partial = partial(&csv(), b"h\n1\n2\nt\n", true);
@@ -133,6 +179,7 @@ fn declared_counts_are_read_and_held_against_the_count() {
         (&trailer, file("H\n1\n2\nT|0002|x\n"), 2),
         (&trailer, file("H\n1\r\n2\r\nT|2|x\r\n\r\n\x1a"), 2),
         (&trailer, file("T|0|"), 0),
+        (&trailer, file("\u{feff}T|3|"), 3),
         (&header, file("\u{feff}count=7\nx\n"), 7),
         (&header, file("count=7"), 7),
     ];
@@ -145,10 +192,15 @@ fn declared_counts_are_read_and_held_against_the_count() {
     }
     let long = [vec![b'x'; 200_000], b"\nT|5|".to_vec()].concat();
     assert_eq!(trailer.read(&long).unwrap(), 5);
+    // A mark is one at the start of the file only.
+    let marked = [vec![b'x'; 200_000], "\n\u{feff}T|5|".into()].concat();
     let endless = [b"T|".to_vec(), vec![b'9'; 200_000], b"|\n".to_vec()].concat();
-    for bytes in [file(""), file("x\n"), file("T|99999999999999999999999|"), endless] {
-        assert_eq!(trailer.read(&bytes).unwrap_err().code(), "records.declared_missing");
+    for bytes in [file(""), file("x\n"), file("T|99999999999999999999999|"), marked, endless] {
+        let error = trailer.read(&bytes).unwrap_err();
+        assert_eq!(error.code(), "records.declared_missing");
+        assert!(error.to_string().contains("trailer"), "{error}");
     }
+    assert!(header.read(&file("x")).unwrap_err().to_string().contains("header"));
     for pattern in ["(", r"\d+", r"(\d)(\d)", "(a{9999}{9999})"] {
         let error = Declared::new(Place::Header, pattern).unwrap_err();
         assert_eq!(error.code(), "records.options", "{pattern}");
