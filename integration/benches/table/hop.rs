@@ -10,11 +10,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use archive::{Entry, Limits, MemberWriter, Options, Sink, Source};
+use bytes::Bytes;
 use jiff::Timestamp;
 use openpgp::{Recipient, SealOptions};
 use records::{Csv, Model, Partial, RangeCounter};
 use serde::{Deserialize, Serialize};
 use sftp::{Credentials, Endpoint, REKEY_BYTES, RenamePolicy, Session, Timeouts, WriteMode};
+use tokio::sync::mpsc;
 
 /// Connections to a partner at a time, as the profile has it by default.
 const CONNECTIONS: usize = 9;
@@ -27,6 +29,8 @@ const PART_BYTES: usize = 8 << 20;
 /// What one thread counts at a time.
 const RANGE_BYTES: u64 = 8 << 20;
 const PIECE_BYTES: usize = 256 << 10;
+/// Pieces between the network and a file.
+const PIECES_AHEAD: usize = 4;
 
 /// Where a hop connects.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -60,16 +64,34 @@ fn get(server: &str, into: &str, paths: &[&str]) {
         let into = into.clone();
         async move {
             let mut reader = session.reader(&path, 0).await.expect("the file");
-            let mut file = tokio::fs::File::from_std(local(&into, &path));
-            let null = into == "/dev/null";
+            let file = local(&into, &path);
+            let (send, receive) = mpsc::channel::<Bytes>(PIECES_AHEAD);
+            let written = tokio::task::spawn_blocking(move || write_all(file, receive));
             while let Some(piece) = reader.next().await.expect("a piece") {
-                if !null {
-                    tokio::io::AsyncWriteExt::write_all(&mut file, &piece).await.expect("room");
-                }
+                send.send(piece).await.expect("the file's thread");
             }
-            tokio::io::AsyncWriteExt::flush(&mut file).await.expect("room");
+            drop(send);
+            written.await.expect("the file's thread");
         }
     });
+}
+
+/// A file as it comes over the network, on a thread of its own.
+fn write_all(mut file: File, mut pieces: mpsc::Receiver<Bytes>) {
+    while let Some(piece) = pieces.blocking_recv() {
+        file.write_all(&piece).expect("room");
+    }
+}
+
+/// A file on its way to the network, on a thread of its own.
+fn read_all(mut file: File, pieces: &mpsc::Sender<Bytes>) {
+    loop {
+        let mut piece = Vec::with_capacity(PIECE_BYTES);
+        let read = (&mut file).take(PIECE_BYTES as u64).read_to_end(&mut piece).expect("bytes");
+        if read == 0 || pieces.blocking_send(piece.into()).is_err() {
+            return;
+        }
+    }
 }
 
 fn local(into: &str, path: &str) -> File {
@@ -86,18 +108,14 @@ fn put(server: &str, directory: &str, files: &[&str]) {
             let name = path.rsplit('/').next().unwrap_or(&path);
             let (temporary, last) =
                 (format!("{directory}/.{name}.tmp"), format!("{directory}/{name}"));
-            let mut file = tokio::fs::File::open(&path).await.expect("a file of our own");
-            file.set_max_buf_size(PIECE_BYTES);
+            let file = File::open(&path).expect("a file of our own");
+            let (send, mut receive) = mpsc::channel::<Bytes>(PIECES_AHEAD);
+            let read = tokio::task::spawn_blocking(move || read_all(file, &send));
             let mut writer = session.writer(&temporary, WriteMode::Truncate).await.expect("a file");
-            loop {
-                let mut piece = bytes::BytesMut::with_capacity(PIECE_BYTES);
-                if tokio::io::AsyncReadExt::read_buf(&mut file, &mut piece).await.expect("bytes")
-                    == 0
-                {
-                    break;
-                }
-                writer.write(piece.freeze()).await.expect("the server takes it");
+            while let Some(piece) = receive.recv().await {
+                writer.write(piece).await.expect("the server takes it");
             }
+            read.await.expect("the file's thread");
             writer.finish().await.expect("all of it arrived");
             session.rename(&temporary, &last, RenamePolicy::Posix).await.expect("a new name");
         }
