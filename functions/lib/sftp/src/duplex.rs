@@ -2,7 +2,7 @@
 //!
 //! The SSH layer does not read while it waits for a send to finish. If the server does the same,
 //! transfers in both directions block each other for ever; so what arrives meanwhile is taken off
-//! the stream here. The SSH window and the session's budget bound how much that can be.
+//! the stream here. The SSH window and the budget of transfers bound how much that can be.
 
 use std::io;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// More than one session keeps in flight.
+/// More than all sessions keep in flight.
 const MAX_AHEAD_BYTES: usize = 64 << 20;
 const STEP_BYTES: usize = 16 << 10;
 

@@ -17,12 +17,10 @@ use tokio::time::Instant;
 
 use crate::wire::{self, Frame, Malformed, Reply, Request};
 
-/// Bytes that all transfers of one session together keep in flight, beyond two requests each.
-const BUDGET_BYTES: usize = 32 << 20;
-/// The same for all sessions of this process, however many there are.
-const PROCESS_BYTES: usize = 24 << 20;
-static PROCESS: LazyLock<Arc<Semaphore>> =
-    LazyLock::new(|| Arc::new(Semaphore::new(PROCESS_BYTES)));
+/// Bytes that all transfers of this process together keep in flight, beyond two requests each,
+/// however many sessions there are: enough for one that fills a long line.
+const BUDGET_BYTES: usize = 24 << 20;
+static BUDGET: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(BUDGET_BYTES)));
 /// Bytes handed to the SSH layer at once; each step counts as progress.
 const STEP_BYTES: usize = 32 << 10;
 
@@ -178,14 +176,18 @@ impl Shared {
 
 /// Room in memory for what one request has in flight.
 pub(crate) struct Room {
-    _of_session: OwnedSemaphorePermit,
-    _of_process: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Room for a transfer to keep that many bytes more in flight, if there is any.
+pub(crate) fn room(bytes: u32) -> Option<Room> {
+    let permit = Arc::clone(&BUDGET).try_acquire_many_owned(bytes).ok()?;
+    Some(Room { _permit: permit })
 }
 
 /// The question side of one SFTP channel.
 pub(crate) struct Link {
     shared: Arc<Shared>,
-    budget: Arc<Semaphore>,
     tasks: [AbortHandle; 2],
 }
 
@@ -275,8 +277,7 @@ impl Link {
             tokio::spawn(read_all(incoming, buffer, Arc::clone(&shared))).abort_handle(),
             tokio::spawn(write_all(outgoing, receiver, Arc::clone(&shared))).abort_handle(),
         ];
-        let budget = Arc::new(Semaphore::new(BUDGET_BYTES));
-        Ok((Self { shared, budget, tasks }, version, extensions))
+        Ok((Self { shared, tasks }, version, extensions))
     }
 
     /// Asks; the answer is due at the returned [`Pending`], also when the session has ended.
@@ -298,14 +299,6 @@ impl Link {
     /// Asks and waits.
     pub(crate) async fn ask(&self, request: Request<'_>) -> Result<Reply, LinkError> {
         self.send(request).answer().await
-    }
-
-    /// Room for a transfer to keep that many bytes more in flight, if there is any.
-    pub(crate) fn room(&self, bytes: u32) -> Option<Room> {
-        Some(Room {
-            _of_session: Arc::clone(&self.budget).try_acquire_many_owned(bytes).ok()?,
-            _of_process: Arc::clone(&PROCESS).try_acquire_many_owned(bytes).ok()?,
-        })
     }
 
     /// Ends the session for everyone who still waits.

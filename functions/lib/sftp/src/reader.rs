@@ -10,13 +10,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::attributes::Attributes;
 use crate::error::{Error, Operation};
 use crate::inner::{ALL_TURNS, Inner, Opened};
-use crate::link::{Held, LinkError, Pending, Room};
+use crate::link::{Held, LinkError, Pending, Room, room};
 use crate::pace::{First, MAX_DEPTH, Pace};
 use crate::wire::{Reply, Request, open, status};
 
 /// A transfer starts with few READs in flight, for small files are many.
 const FIRST_DEPTH: usize = 4;
-/// READs that need no room in the session's budget, so that no reader ever stands still.
+/// READs that need no room in the budget, so that no reader ever stands still.
 const FREE_DEPTH: usize = 2;
 
 /// A file being read. Dropping it closes the file on the server.
@@ -249,7 +249,7 @@ impl Reader {
             }
             let len = pace.packet_bytes;
             let link = &self.file.line.link;
-            let room = link.room(len);
+            let room = room(len);
             if room.is_none() && self.in_flight.len() >= FREE_DEPTH {
                 return Ok(());
             }

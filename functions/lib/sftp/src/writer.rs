@@ -8,11 +8,11 @@ use bytes::{Bytes, BytesMut};
 
 use crate::error::{Context, Error, Operation};
 use crate::inner::{Inner, Opened};
-use crate::link::{LinkError, Pending, Room};
+use crate::link::{LinkError, Pending, Room, room};
 use crate::pace::{First, MAX_DEPTH, Pace};
 use crate::wire::{Reply, Request, open, status};
 
-/// WRITEs that need no room in the session's budget, so that no writer ever stands still.
+/// WRITEs that need no room in the budget, so that no writer ever stands still.
 const FREE_DEPTH: usize = 2;
 
 /// What is expected under the path, and what becomes of it.
@@ -217,7 +217,7 @@ impl Writer {
             let packet = limit.packet_bytes as usize;
             let Some((_, next)) = self.queue.front() else { return Ok(()) };
             let bytes = u32::try_from(next.len().min(packet)).unwrap_or(u32::MAX);
-            let room = self.file.line.link.room(bytes);
+            let room = room(bytes);
             let depth = if room.is_some() { MAX_DEPTH } else { FREE_DEPTH }.min(limit.depth);
             if self.in_flight.len() < depth {
                 self.send_one(packet, room);
