@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::measure::{Contender, alternate};
-use crate::rows::{Row, Scale, compare};
+use crate::rows::{Row, Scale, compare, join};
 use crate::text::csv;
 use crate::world::{hop, python, text};
 
@@ -51,12 +51,9 @@ pub fn rows(bytes: u64) -> Vec<Row> {
         .checked(right),
     ];
     alternate(&mut slow, 3, false);
-    let limit = rows.first().and_then(|row| row.limit);
     let bars = [("DuckDB count(*)", 5.0), ("PySpark local[2]", 10.0)];
     let scale = Scale::mib(bytes);
-    let mut more = compare(what, scale, &slow, None, &bars);
-    more.iter_mut().for_each(|row| row.limit = limit);
-    rows.append(&mut more);
+    join(&mut rows, compare(what, scale, &slow, None, &bars));
     rows
 }
 

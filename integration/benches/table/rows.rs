@@ -92,6 +92,13 @@ pub fn compare(
     rows
 }
 
+/// Adds rows of the same work in other rounds, beside the limit that the first rounds met.
+pub fn join(rows: &mut Vec<Row>, mut more: Vec<Row>) {
+    let limit = rows.first().and_then(|row| row.limit);
+    more.iter_mut().for_each(|row| row.limit = limit);
+    rows.append(&mut more);
+}
+
 fn line(row: &Row) -> String {
     let figure = |value: f64| {
         if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.1}") }

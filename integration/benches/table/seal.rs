@@ -6,7 +6,7 @@ use std::process::Command;
 use integration::Gpg;
 
 use crate::measure::{Contender, alternate};
-use crate::rows::{Row, Scale, compare};
+use crate::rows::{Row, Scale, compare, join};
 use crate::world::{hop, noise, python, succeed, text};
 
 const KEYS: [(&str, &str); 2] = [
@@ -53,10 +53,7 @@ fn one(folder: &Path, file: &Path, bytes: u64, key: &str, parameters: &str) -> V
     ];
     alternate(&mut slow, 1, false);
     std::fs::remove_file(&output).expect("the sealed file");
-    let limit = rows.first().and_then(|row| row.limit);
-    let mut more = compare(&what, scale, &slow, None, &[("python-gnupg", 3.0)]);
-    more.iter_mut().for_each(|row| row.limit = limit);
-    rows.append(&mut more);
+    join(&mut rows, compare(&what, scale, &slow, None, &[("python-gnupg", 3.0)]));
     rows
 }
 

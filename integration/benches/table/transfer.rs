@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::delay::Delay;
 use crate::measure::{Contender, alternate};
-use crate::rows::{Row, Scale, compare};
+use crate::rows::{Row, Scale, compare, join};
 use crate::world::{World, hop, noise, text};
 
 const MIB: u64 = 1 << 20;
@@ -72,11 +72,8 @@ fn down(world: &World, large: &Path, bytes: u64) -> Vec<Row> {
     ];
     alternate(&mut to_files, 3, false);
     drop((into("ours"), into("rclone"), into("pysftp")));
-    let limit = rows.first().and_then(|row| row.limit);
     let bars = [("rclone copy", 1.5), ("pysftp", 3.0)];
-    let mut more = compare("download", Scale::mib(bytes), &to_files, None, &bars);
-    more.iter_mut().for_each(|row| row.limit = limit);
-    rows.append(&mut more);
+    join(&mut rows, compare("download", Scale::mib(bytes), &to_files, None, &bars));
     rows
 }
 
@@ -121,10 +118,7 @@ fn up(world: &World, large: &Path, bytes: u64) -> Vec<Row> {
     for name in ["ours", "cat", "sftp", "rclone", "pysftp"] {
         drop(into(name));
     }
-    let limit = rows.first().and_then(|row| row.limit);
-    let mut more = compare("upload", Scale::mib(bytes), &slow, None, &[("pysftp", 12.0)]);
-    more.iter_mut().for_each(|row| row.limit = limit);
-    rows.append(&mut more);
+    join(&mut rows, compare("upload", Scale::mib(bytes), &slow, None, &[("pysftp", 12.0)]));
     rows
 }
 
@@ -193,23 +187,31 @@ pub fn far(_: u64) -> Vec<Row> {
     noise(&large, FAR_BYTES);
     let null = Path::new("/dev/null");
     let into = |name: &str| world.empty(&format!("far-{name}"));
+    let came = |name: &'static str| {
+        move |_: &str| same_length(&world.folder.join(format!("far-{name}/far")), FAR_BYTES)
+    };
     let mut down = [
-        Contender::new("ours", || hop(&["get", text(&server), text(&into("ours")), text(&large)])),
+        Contender::new("ours", || hop(&["get", text(&server), text(&into("ours")), text(&large)]))
+            .checked(came("ours")),
         Contender::new("sftp", || sftp_get(world, port, &large, null)),
         Contender::new("rclone copy", || {
             rclone(&world.rclone(port, &large), text(&into("rclone")))
-        }),
+        })
+        .checked(came("rclone")),
     ];
     alternate(&mut down, 3, false);
     let bars = [("sftp", 1.0), ("rclone copy", 1.0)];
     let scale = Scale::mib(FAR_BYTES);
     let mut rows = compare("download, 50 ms away", scale, &down, None, &bars);
     let mut up = [
-        Contender::new("ours", || hop(&["put", text(&server), text(&into("ours")), text(&large)])),
-        Contender::new("sftp", || sftp_put(world, port, &large, &into("sftp"))),
+        Contender::new("ours", || hop(&["put", text(&server), text(&into("ours")), text(&large)]))
+            .checked(came("ours")),
+        Contender::new("sftp", || sftp_put(world, port, &large, &into("sftp")))
+            .checked(came("sftp")),
         Contender::new("rclone copy", || {
             rclone(text(&large), &world.rclone(port, &into("rclone")))
-        }),
+        })
+        .checked(came("rclone")),
     ];
     alternate(&mut up, 3, false);
     rows.append(&mut compare("upload, 50 ms away", scale, &up, None, &bars));

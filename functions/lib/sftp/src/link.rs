@@ -174,15 +174,9 @@ impl Shared {
     }
 }
 
-/// Room in memory for what one request has in flight.
-pub(crate) struct Room {
-    _permit: OwnedSemaphorePermit,
-}
-
 /// Room for a transfer to keep that many bytes more in flight, if there is any.
-pub(crate) fn room(bytes: u32) -> Option<Room> {
-    let permit = Arc::clone(&BUDGET).try_acquire_many_owned(bytes).ok()?;
-    Some(Room { _permit: permit })
+pub(crate) fn room(bytes: u32) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(&BUDGET).try_acquire_many_owned(bytes).ok()
 }
 
 /// The question side of one SFTP channel.

@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::attributes::Attributes;
 use crate::error::{Error, Operation};
 use crate::inner::{ALL_TURNS, Inner, Opened};
-use crate::link::{Held, LinkError, Pending, Room, room};
+use crate::link::{Held, LinkError, Pending, room};
 use crate::pace::{First, MAX_DEPTH, Pace};
 use crate::wire::{Reply, Request, open, status};
 
@@ -44,7 +44,7 @@ struct Part {
     /// READs in flight when it was asked, itself included.
     depth: usize,
     answer: Pending,
-    _room: Option<Room>,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Part {
@@ -277,7 +277,7 @@ impl Reader {
         offset: u64,
         len: u32,
         depth: usize,
-        room: Option<Room>,
+        room: Option<OwnedSemaphorePermit>,
         turn: Option<OwnedSemaphorePermit>,
     ) -> Part {
         let request = Request::Read { handle: self.file.handle(), offset, len };

@@ -5,10 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::{Context, Error, Operation};
 use crate::inner::{Inner, Opened};
-use crate::link::{LinkError, Pending, Room, room};
+use crate::link::{LinkError, Pending, room};
 use crate::pace::{First, MAX_DEPTH, Pace};
 use crate::wire::{Reply, Request, open, status};
 
@@ -49,7 +50,7 @@ struct Part {
     /// WRITEs in flight when it was sent, itself included.
     depth: usize,
     answer: Pending,
-    _room: Option<Room>,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Part {
@@ -233,7 +234,7 @@ impl Writer {
         }
     }
 
-    fn send_one(&mut self, packet: usize, room: Option<Room>) {
+    fn send_one(&mut self, packet: usize, room: Option<OwnedSemaphorePermit>) {
         let Some((offset, mut data)) = self.queue.pop_front() else { return };
         if data.len() > packet {
             let rest = data.split_off(packet);
