@@ -63,12 +63,17 @@ pub fn directory(bytes: &[u8]) -> Option<(usize, Vec<Record>)> {
     Some((end, records))
 }
 
-/// The bytes that each member occupies, header included; `None` when 64-bit fields are involved.
+/// The bytes that each member occupies, header included; `None` when 64-bit fields are involved. Of an
+/// entry without content, a folder above all, only the fixed part of its header counts: nobody reads
+/// what that header says of itself.
 #[must_use]
 pub fn spans(bytes: &[u8]) -> Option<Vec<Range<usize>>> {
     let (_, records) = directory(bytes)?;
     let span = |record: &Record| {
         let offset = u32_at(bytes, record.at + 42)?;
+        if u32_at(bytes, record.at + 24)? == 0 {
+            return Some(offset..offset.checked_add(LOCAL_BYTES)?);
+        }
         let stored = u32_at(bytes, record.at + 20)?;
         Some(offset..content(bytes, offset)?.checked_add(stored)?)
     };
