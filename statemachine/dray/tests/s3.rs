@@ -24,11 +24,27 @@ async fn the_embedded_server_is_an_s3() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path()).await;
     conformance::conformance(store(&server)).await.unwrap();
+    conformance::conformance(server.store(BUCKET)).await.unwrap();
     server.stop().await;
     let left: Vec<_> = std::fs::read_dir(folder.path().join(".uploads")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
     let left: Vec<_> = std::fs::read_dir(folder.path().join(BUCKET)).unwrap().collect();
     assert!(left.is_empty(), "folders without objects are left: {left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_in_the_process_is_cut_off_with_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let (near, far) = (server.store(BUCKET), store(&server));
+    let put = near.put_bytes("object", "from near".into(), Condition::Any).await;
+    assert!(put.unwrap().is_written());
+    assert_eq!(far.get_bytes("object").await.unwrap().unwrap().value, "from near");
+    server.stop().await;
+    for store in [near, far] {
+        let failure = domain::Failure::from(store.get_bytes("object").await.unwrap_err());
+        assert_eq!(failure.code, "storage.unreachable", "{failure}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,6 +84,7 @@ async fn blocking_streams_work_on_a_runtime_with_one_thread() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path()).await;
     conformance::bridges(store(&server)).await.unwrap();
+    conformance::bridges(server.store(BUCKET)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -75,6 +92,7 @@ async fn blocking_streams_work_with_one_worker() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path()).await;
     conformance::bridges(store(&server)).await.unwrap();
+    conformance::bridges(server.store(BUCKET)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::HttpClient;
 
 use crate::error::Error;
 use crate::fault::{Fault, FaultKind};
@@ -64,13 +65,25 @@ impl Store {
         secret_key: impl Into<String>,
         bucket: impl Into<String>,
     ) -> Self {
+        let http = aws_smithy_http_client::Builder::new().build_http();
+        Self::local_through(http, endpoint_url, access_key, secret_key, bucket)
+    }
+
+    /// The same, with requests that `http` carries: to a server in this very process, say.
+    pub fn local_through(
+        http: impl HttpClient + 'static,
+        endpoint_url: impl Into<String>,
+        access_key: impl Into<String>,
+        secret_key: impl Into<String>,
+        bucket: impl Into<String>,
+    ) -> Self {
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(LOCAL_REGION))
             .endpoint_url(endpoint_url)
             .credentials_provider(Credentials::new(access_key, secret_key, None, None, "local"))
             .force_path_style(true)
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .http_client(http)
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .timeout_config(timeouts())
             .build();

@@ -96,7 +96,7 @@ impl Local {
             buckets: vec![BUCKET.to_owned()],
         })
         .await?;
-        let store = Store::local(s3.endpoint(), s3.access_key(), s3.secret_key(), BUCKET);
+        let store = s3.store(BUCKET);
         let executions = Arc::new(LocalExecutions::new(state.join("executions"))?);
         let functions = Functions::new(&store, &options.secrets, &executions);
         let services = services::LocalServices::new(store.clone(), functions);

@@ -1,7 +1,8 @@
 //! An S3 server over a folder, inside this process: where objects live when there is no AWS.
 //!
-//! The stages reach it through the same SDK code as the real thing. It listens on loopback only,
-//! with a key pair of its own for every start.
+//! The stages reach it through the same SDK code as the real thing: those of this process by calling
+//! it ([`S3Server::store`]), others over HTTP. It listens on loopback only, with a key pair of its own
+//! for every start.
 //!
 //! # What is on disk
 //!
@@ -30,6 +31,7 @@ mod body;
 mod checksum;
 mod complete;
 mod conditions;
+mod direct;
 mod folder;
 mod listing;
 mod multipart;
@@ -42,16 +44,19 @@ mod uploads;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
+use storage::Store;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
+use direct::Direct;
 use folder::Folder;
 
 /// How long requests under way may take to end when the server stops.
@@ -93,6 +98,7 @@ pub struct S3Server {
     endpoint: String,
     access_key: String,
     secret_key: String,
+    service: Arc<S3Service>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
 }
@@ -117,12 +123,14 @@ impl S3Server {
         let listener = listener.map_err(|source| StartError::Listen { source })?;
         let address = listener.local_addr().map_err(|source| StartError::Listen { source })?;
         let (stop, stopped) = oneshot::channel();
+        let service = builder.build();
         Ok(Self {
             endpoint: format!("http://{address}"),
             access_key,
             secret_key,
+            service: Arc::new(service.clone()),
             stop,
-            serving: tokio::spawn(serve(listener, builder.build(), stopped)),
+            serving: tokio::spawn(serve(listener, service, stopped)),
         })
     }
 
@@ -144,8 +152,16 @@ impl S3Server {
         &self.secret_key
     }
 
+    /// A bucket of it for code of this process. It is gone when the server is.
+    #[must_use]
+    pub fn store(&self, bucket: &str) -> Store {
+        let direct = Direct::new(&self.service);
+        Store::local_through(direct, &self.endpoint, &self.access_key, &self.secret_key, bucket)
+    }
+
     /// Takes no more requests and waits a few seconds for those under way.
     pub async fn stop(self) {
+        drop(self.service);
         let _already_ended = self.stop.send(());
         let _ended = self.serving.await;
     }
