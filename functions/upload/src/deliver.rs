@@ -4,7 +4,7 @@ use domain::Failure;
 use domain::ids::Name;
 use domain::items::{Claim, MemberItem, Receipt, Sealed, Verified};
 use domain::keys::Inbox;
-use domain::profile::{Rename, Target};
+use domain::profile::{Rename, Target, Verify};
 use jiff::Timestamp;
 use sftp::{RenamePolicy, Session, WriteMode};
 use sha2::{Digest, Sha256};
@@ -57,9 +57,7 @@ pub(crate) async fn deliver(
                 held.confirm(run, &receipt).await?;
             }
             session.refuse_full(&target.directory, sealed.bytes).await?;
-            write(run, session, &sealed, &temporary_path).await?;
-            let expected = Expected { bytes: sealed.bytes, sha256: &sealed.sha256 };
-            receipt.verified = verify_written(session, target, &temporary_path, &expected).await?;
+            receipt.verified = send(run, session, target, &sealed, &temporary_path).await?;
             if target.rename != Rename::Direct {
                 free_or_refuse(session, target, &receipt, &[]).await?;
                 held.confirm(run, &receipt).await?;
@@ -229,16 +227,51 @@ async fn free_or_refuse(
     ))
 }
 
-async fn write(run: &Run, session: &Session, sealed: &Sealed, path: &str) -> Result<(), Failure> {
+/// Sends the ciphertext and verifies what arrived. A hash of the target proves what was sent as well,
+/// so the bytes are hashed on this side only where nobody asks for one, or where it was not to be had.
+async fn send(
+    run: &Run,
+    session: &Session,
+    target: &Target,
+    sealed: &Sealed,
+    path: &str,
+) -> Result<Verified, Failure> {
     let mut reader = run.store().reader(&sealed.key, Range::ALL).await?;
     let mut writer = session.writer(path, WriteMode::Truncate).await?;
-    let mut hash = Sha256::new();
+    let mut hash = (target.verify == Verify::Size).then(Sha256::new);
     while let Some(chunk) = reader.next().await? {
-        hash.update(&chunk);
+        if let Some(hash) = &mut hash {
+            hash.update(&chunk);
+        }
         writer.write(chunk).await?;
     }
     writer.finish().await?;
-    if hex::encode(hash.finalize()) == sealed.sha256 {
+    let hashed = hash.map(|hash| refuse_changed(sealed, hash)).transpose()?.is_some();
+    let expected = Expected { bytes: sealed.bytes, sha256: &sealed.sha256 };
+    let verified = verify_written(session, target, path, &expected).await;
+    let in_doubt = match &verified {
+        Ok(level) => *level == Verified::Size,
+        Err(failure) => failure.code == MISMATCH,
+    };
+    if in_doubt && !hashed {
+        refuse_changed(sealed, stored(run, sealed).await?)?;
+    }
+    verified
+}
+
+/// The hash of what the bucket holds.
+async fn stored(run: &Run, sealed: &Sealed) -> Result<Sha256, Failure> {
+    let mut reader = run.store().reader(&sealed.key, Range::ALL).await?;
+    let mut hash = Sha256::new();
+    while let Some(chunk) = reader.next().await? {
+        hash.update(&chunk);
+    }
+    Ok(hash)
+}
+
+/// Only the ciphertext that was proven may be delivered.
+fn refuse_changed(sealed: &Sealed, found: Sha256) -> Result<(), Failure> {
+    if hex::encode(found.finalize()) == sealed.sha256 {
         return Ok(());
     }
     Err(Failure::transient(

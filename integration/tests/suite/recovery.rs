@@ -2,9 +2,11 @@
 //! when somebody else put a file where it wants to write.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use domain::events::Summary;
 use domain::items::LedgerRow;
+use engine::{EventType, Notice};
 use integration::World;
 use serde_json::json;
 
@@ -130,4 +132,45 @@ async fn two_members_of_one_name_never_overwrite_each_other() {
     let opened = world.opened();
     assert_eq!(opened.len(), 1);
     assert!(opened["a.csv"] == CONTENT || opened["a.csv"] == b"other\n");
+}
+
+/// The bytes in the bucket change after they were proven, in place and without a word.
+#[tokio::test]
+async fn a_ciphertext_that_is_not_the_proven_one_gets_no_name_at_the_target() {
+    for verify in ["auto", "size"] {
+        let mut world = World::embedded();
+        world.partner.profile["target"]["verify"] = json!(verify);
+        world.put("a.csv", CONTENT);
+        let runs = world.state.join("s3/drayage/data/acme");
+        let mut options = world.options();
+        options.observer = Some(Arc::new(move |notice: Notice<'_>| {
+            let entered = notice.event.event_type == EventType::TaskStateEntered;
+            if entered && notice.event.state() == Some("PlanDeliver") {
+                for run in std::fs::read_dir(&runs).expect("runs") {
+                    spoil(&run.expect("a run").path().join("sealed"));
+                }
+            }
+        }));
+        let start = world.start();
+        let summary = world.run_with(options, start).await.summary.expect("a summary");
+        let [failed] = &summary.failed[..] else { panic!("{verify}: {summary:?}") };
+        assert_eq!(failed.failure.code, "upload.ciphertext_changed", "{verify}");
+        let names: Vec<_> = world.target.files().into_keys().collect();
+        assert!(names.iter().all(|name| name.ends_with(".part")), "{verify}: {names:?}");
+        assert_eq!(run(&world).await.totals.delivered, 1, "{verify}: the next run seals anew");
+    }
+}
+
+/// Turns over the last byte of every file below a folder.
+fn spoil(folder: &std::path::Path) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            spoil(&path);
+            continue;
+        }
+        let mut bytes = std::fs::read(&path).expect("a file");
+        *bytes.last_mut().expect("a byte") ^= 1;
+        std::fs::write(&path, bytes).expect("the same file");
+    }
 }
