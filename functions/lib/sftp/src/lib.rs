@@ -15,6 +15,7 @@ mod hash;
 mod inner;
 #[cfg(feature = "server")]
 pub mod keys;
+mod line;
 mod link;
 mod listing;
 mod login;

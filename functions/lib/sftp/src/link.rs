@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use crate::line::Line;
 use crate::wire::{self, Frame, Malformed, Reply, Request};
 
 /// Bytes that all transfers of this process together keep in flight, beyond two requests each,
@@ -64,6 +65,7 @@ pub(crate) type Held = Arc<dyn Any + Send + Sync>;
 struct Waiting {
     sender: oneshot::Sender<Reply>,
     held: Option<Held>,
+    asked: Instant,
 }
 
 #[derive(Default)]
@@ -78,6 +80,7 @@ struct Shared {
     next_id: AtomicU32,
     epoch: Instant,
     last_progress_ms: AtomicU64,
+    line: Line,
     patience: Arc<Patience>,
     farewell: Farewell,
 }
@@ -152,7 +155,8 @@ impl Shared {
         let (id, reply) = wire::reply(packet)?;
         let waiting = self.state().waiting.remove(&id);
         // An answer that nobody asked for says nothing about what is open.
-        let Some(Waiting { sender, held }) = waiting else { return Ok(()) };
+        let Some(Waiting { sender, held, asked }) = waiting else { return Ok(()) };
+        self.line.answered_in(asked.elapsed());
         // Whoever opened this is gone; the server must not keep it open.
         if let Err(Reply::Handle(handle)) = sender.send(reply) {
             drop(self.ask(Request::Close { handle: &handle }, held));
@@ -166,7 +170,7 @@ impl Shared {
         {
             let mut state = self.state();
             if state.ended.is_none() {
-                state.waiting.insert(id, Waiting { sender, held });
+                state.waiting.insert(id, Waiting { sender, held, asked: Instant::now() });
             }
         }
         let _ = self.outgoing.send(request.encode(id));
@@ -264,6 +268,7 @@ impl Link {
             next_id: AtomicU32::new(1),
             epoch: Instant::now(),
             last_progress_ms: AtomicU64::new(0),
+            line: Line::new(),
             patience,
             farewell,
         });
@@ -283,6 +288,11 @@ impl Link {
     pub(crate) fn send_holding(&self, request: Request<'_>, held: Option<Held>) -> Pending {
         let (id, answer) = self.shared.ask(request, held);
         Pending { id, shared: Arc::clone(&self.shared), answer, asked: Instant::now() }
+    }
+
+    /// What the line to the server holds, and what is on it.
+    pub(crate) fn line(&self) -> &Line {
+        &self.shared.line
     }
 
     /// Waits for something else than an answer, with the same patience.

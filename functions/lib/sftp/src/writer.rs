@@ -9,12 +9,15 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::{Context, Error, Operation};
 use crate::inner::{Inner, Opened};
+use crate::line::Afloat;
 use crate::link::{LinkError, Pending, room};
 use crate::pace::{First, MAX_DEPTH, Pace};
 use crate::wire::{Reply, Request, open, status};
 
 /// WRITEs that need no room in the budget, so that no writer ever stands still.
 const FREE_DEPTH: usize = 2;
+/// WRITEs that carry what the line holds, at least: smaller ones are answered sooner.
+const LEAST_DEPTH: u64 = 4;
 
 /// What is expected under the path, and what becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +54,7 @@ struct Part {
     depth: usize,
     answer: Pending,
     _room: Option<OwnedSemaphorePermit>,
+    _afloat: Afloat,
 }
 
 impl Part {
@@ -215,12 +219,19 @@ impl Writer {
                 self.settle(part, answer).await?;
             }
             let limit = self.limit();
-            let packet = limit.packet_bytes as usize;
+            let line = self.file.line.link.line();
+            let share = u32::try_from(line.holds_bytes() / LEAST_DEPTH).unwrap_or(u32::MAX);
+            let packet = limit.packet_bytes.min(share) as usize;
             let Some((_, next)) = self.queue.front() else { return Ok(()) };
             let bytes = u32::try_from(next.len().min(packet)).unwrap_or(u32::MAX);
-            let room = room(bytes);
-            let depth = if room.is_some() { MAX_DEPTH } else { FREE_DEPTH }.min(limit.depth);
-            if self.in_flight.len() < depth {
+            let fits = line.has_room(bytes);
+            let room = fits.then(|| room(bytes)).flatten();
+            let depth = match (fits, &room) {
+                (false, _) => 1,
+                (true, None) => FREE_DEPTH,
+                (true, Some(_)) => MAX_DEPTH,
+            };
+            if self.in_flight.len() < depth.min(limit.depth) {
                 self.send_one(packet, room);
                 continue;
             }
@@ -241,9 +252,11 @@ impl Writer {
             self.queue.push_front((offset + packet as u64, rest));
         }
         let request = Request::Write { handle: self.file.handle(), offset, data: data.clone() };
-        let answer = self.file.line.link.send(request);
+        let link = &self.file.line.link;
+        let afloat = link.line().float(data.len());
+        let answer = link.send(request);
         let depth = self.in_flight.len() + 1;
-        let part = Part { offset, data, depth, answer, _room: room };
+        let part = Part { offset, data, depth, answer, _room: room, _afloat: afloat };
         self.inner.writes.trying(part.used());
         self.in_flight.push_back(part);
     }

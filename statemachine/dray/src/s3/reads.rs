@@ -3,7 +3,7 @@
 use std::fs::{File, Metadata};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -91,11 +91,11 @@ async fn open(folder: &Folder, place: Place, conditions: Conditions) -> S3Result
 }
 
 fn body(file: File, range: Range<u64>) -> StreamingBlob {
-    let file = Arc::new(file);
+    let reading = Arc::new(Reading { file, spare: Mutex::default() });
     let pieces = stream::iter(pieces(range));
     let reads = pieces.map(move |piece| {
-        let file = Arc::clone(&file);
-        blocking(move || read(&file, &piece))
+        let reading = Arc::clone(&reading);
+        blocking(move || reading.piece(&piece))
     });
     StreamingBlob::wrap::<_, S3Error>(reads.buffered(READS_AHEAD))
 }
@@ -106,11 +106,47 @@ fn pieces(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
         .map(move |start| start..range.end.min(start.saturating_add(READ_BYTES)))
 }
 
-fn read(file: &File, piece: &Range<u64>) -> S3Result<Bytes> {
-    let len = usize::try_from(piece.end - piece.start).unwrap_or(0);
-    let mut buffer = vec![0; len];
-    file.read_exact_at(&mut buffer, piece.start).map_err(broken)?;
-    Ok(buffer.into())
+/// One answer: its file, and buffers to read into again. Fresh memory for every piece would cost as
+/// much as the reading.
+struct Reading {
+    file: File,
+    spare: Mutex<Vec<Vec<u8>>>,
+}
+
+/// A piece on its way to the client.
+struct Piece {
+    buffer: Vec<u8>,
+    len: usize,
+    reading: Arc<Reading>,
+}
+
+impl Reading {
+    fn piece(self: Arc<Self>, range: &Range<u64>) -> S3Result<Bytes> {
+        let len = usize::try_from(range.end - range.start).unwrap_or(0);
+        let mut buffer = self.spare().pop().unwrap_or_default();
+        if buffer.len() < len {
+            buffer = vec![0; len];
+        }
+        let place = buffer.get_mut(..len).unwrap_or_default();
+        self.file.read_exact_at(place, range.start).map_err(broken)?;
+        Ok(Bytes::from_owner(Piece { buffer, len, reading: self }))
+    }
+
+    fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        self.buffer.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.reading.spare().push(std::mem::take(&mut self.buffer));
+    }
 }
 
 #[cfg(test)]
@@ -128,5 +164,20 @@ mod tests {
             }
             assert_eq!(at, range.end);
         }
+    }
+
+    #[tokio::test]
+    async fn buffers_are_used_again_and_no_byte_of_an_earlier_piece_is_seen() {
+        let bytes: Vec<u8> = (0..3 * READ_BYTES + 7).map(|at| (at % 251) as u8).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, &bytes).unwrap();
+        let reading = Arc::new(Reading { file, spare: Mutex::default() });
+        let mut places = std::collections::BTreeSet::new();
+        for range in pieces(0..bytes.len() as u64) {
+            let piece = Arc::clone(&reading).piece(&range).unwrap();
+            assert_eq!(piece, bytes[range.start as usize..range.end as usize]);
+            places.insert(piece.as_ptr());
+        }
+        assert_eq!(places.len(), 1, "one after the other, they need one buffer");
     }
 }

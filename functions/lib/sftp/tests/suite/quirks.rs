@@ -232,8 +232,8 @@ async fn an_early_break_is_survived_byte_for_byte() {
 
 #[tokio::test]
 async fn an_upload_that_breaks_early_keeps_what_was_acknowledged() {
-    // An answer to a WRITE is 30 bytes or so: some are acknowledged, many are on their way.
-    for after in [400, 700, 1000] {
+    // An answer to a WRITE is 30 bytes or so: the first ones are acknowledged, more are on their way.
+    for after in [220, 244, 268] {
         let quirks = Quirks {
             hangs_up_after_bytes: Some(after),
             hung_up: Some(Arc::default()),

@@ -1,7 +1,7 @@
 //! `std::io::Write` over a streaming upload.
 
 use std::io::{self, Write};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use domain::Failure;
@@ -18,12 +18,16 @@ enum Command {
     Finish(oneshot::Sender<Result<Written>>),
 }
 
+/// Buffers that the other side has done with: fresh memory for every chunk costs more than its copy.
+type Spent = Arc<Mutex<Vec<BytesMut>>>;
+
 /// An object being written by synchronous code. Dropped without [`SyncWriter::finish`], it leaves
 /// nothing behind.
 #[derive(Debug)]
 pub struct SyncWriter {
     commands: mpsc::Sender<Command>,
     buffer: BytesMut,
+    spent: Spent,
     failure: Arc<OnceLock<Failure>>,
     place: (String, String),
 }
@@ -38,8 +42,9 @@ impl SyncWriter {
         let (commands, receiver) = mpsc::channel(CHUNKS_AHEAD);
         let failure = Arc::new(OnceLock::new());
         let place = writer.place();
-        tokio::spawn(pump(writer, receiver, Arc::clone(&failure)));
-        Self { commands, buffer: BytesMut::new(), failure, place }
+        let spent = Spent::default();
+        tokio::spawn(pump(writer, receiver, Arc::clone(&spent), Arc::clone(&failure)));
+        Self { commands, buffer: BytesMut::new(), spent, failure, place }
     }
 
     /// Sends what is left and makes the object visible, whole.
@@ -60,7 +65,7 @@ impl SyncWriter {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let bytes = self.buffer.split().freeze();
+        let bytes = std::mem::take(&mut self.buffer).freeze();
         self.send(Command::Data(bytes))
     }
 
@@ -77,6 +82,8 @@ impl SyncWriter {
 impl Write for SyncWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.buffer.is_empty() {
+            let spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            self.buffer = spent.unwrap_or_default();
             self.buffer.reserve(CHUNK_BYTES.max(bytes.len()));
         }
         self.buffer.extend_from_slice(bytes);
@@ -96,15 +103,20 @@ impl Write for SyncWriter {
 async fn pump(
     mut writer: Writer,
     mut commands: mpsc::Receiver<Command>,
+    spent: Spent,
     failure: Arc<OnceLock<Failure>>,
 ) {
     while let Some(command) = commands.recv().await {
         match command {
             Command::Data(bytes) => {
-                if let Err(error) = writer.write(bytes).await {
+                if let Err(error) = writer.write(bytes.clone()).await {
                     // Set before the channel closes, so whoever finds it closed finds the reason.
                     let _first_one_counts = failure.set(error.into());
                     return;
+                }
+                if let Ok(mut buffer) = bytes.try_into_mut() {
+                    buffer.clear();
+                    spent.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
                 }
             }
             Command::Finish(reply) => {
