@@ -52,6 +52,7 @@ impl Deadline {
     /// Whether a stage should stop taking on work, so that what it has can be finished.
     #[must_use]
     pub fn is_near(&self) -> bool {
+        // On the very nanosecond `<=` would be as good.
         self.remaining() < Self::MARGIN
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::error::{Error, Operation};
 use crate::session::Session;
-use crate::start::CheckFile;
+use crate::start::{Capabilities, CheckFile};
 use crate::wire::{self, Malformed, Reply, Request, open};
 
 /// The hash that is asked for: MD5 and SHA-1 prove nothing against somebody who wants to deceive.
@@ -25,17 +25,13 @@ impl Session {
     /// [`Error::NoSuchFile`] and what a connection can suffer.
     pub async fn server_hash(&self, path: &str, bytes: u64) -> Result<Option<[u8; 32]>, Error> {
         let inner = &self.inner;
-        let known = &inner.capabilities;
-        // ProFTPD up to 1.3.8 hashes and announces it to version 6 alone. Whoever knows extensions
-        // says so to one that it does not know.
-        let unannounced = (known.statvfs || known.posix_rename).then_some(CheckFile::ByName);
-        let Some(way) = known.check_file.or(unannounced) else { return Ok(None) };
+        let Some(way) = way(&inner.capabilities) else { return Ok(None) };
         // Of an empty file servers say that it ends before its first byte.
         if bytes == 0 || bytes > MAX_BYTES {
             return Ok(None);
         }
         let context = inner.context(Operation::Hash, path);
-        let work = Duration::from_secs(bytes / BYTES_PER_SECOND);
+        let work = work(bytes);
         let ask = |name, subject| Request::CheckFile { name, subject, algorithm: ALGORITHM };
         let answer = match way {
             CheckFile::ByName => {
@@ -64,6 +60,19 @@ impl Session {
             other => Err(context.unexpected(other)),
         }
     }
+}
+
+/// How the server is asked, if there is hope that it answers.
+fn way(known: &Capabilities) -> Option<CheckFile> {
+    // ProFTPD up to 1.3.8 hashes and announces it to version 6 alone. Whoever knows extensions says so
+    // to one that it does not know.
+    let unannounced = (known.statvfs || known.posix_rename).then_some(CheckFile::ByName);
+    known.check_file.or(unannounced)
+}
+
+/// What the server may take for that many bytes, beyond the time of any answer.
+const fn work(bytes: u64) -> Duration {
+    Duration::from_secs(bytes / BYTES_PER_SECOND)
 }
 
 /// The one hash of an answer. Servers differ in whether they repeat the extension's name before the
@@ -95,6 +104,33 @@ mod tests {
         }
         bytes.put_slice(hash);
         sha256(bytes.freeze()).unwrap_or_default()
+    }
+
+    #[test]
+    fn whoever_knows_extensions_is_asked() {
+        let nothing = Capabilities {
+            posix_rename: false,
+            fsync: false,
+            statvfs: false,
+            check_file: None,
+            limits: false,
+            max_read_bytes: 0,
+            max_write_bytes: 0,
+            max_open_files: None,
+        };
+        let by_name = Some(CheckFile::ByName);
+        assert_eq!(way(&nothing), None);
+        assert_eq!(way(&Capabilities { statvfs: true, ..nothing }), by_name);
+        assert_eq!(way(&Capabilities { posix_rename: true, ..nothing }), by_name);
+        let by_handle = Some(CheckFile::ByHandle);
+        let announced = Capabilities { check_file: by_handle, statvfs: true, ..nothing };
+        assert_eq!(way(&announced), by_handle);
+    }
+
+    #[test]
+    fn a_slow_server_is_given_the_time_it_needs() {
+        assert_eq!(work(BYTES_PER_SECOND - 1), Duration::ZERO);
+        assert_eq!(work(3 * BYTES_PER_SECOND + 5), Duration::from_secs(3));
     }
 
     #[test]

@@ -87,6 +87,7 @@ fn path(job: &Job<'_>, record: &Record) -> Result<(String, bool), Reason> {
             Err(Reason::corrupt("a folder that holds bytes"))
         };
     }
+    // The three bits differ, so exclusive or would say the same.
     if record.flags & (PATCH | STRONG | MASKED) != 0 {
         return Err(Reason::Unsupported("patched data or strong encryption".to_owned()));
     }

@@ -143,6 +143,9 @@ def contradictions(out):
     row("aes-kind", forge(Entry("m.csv", text, 99, flags=0x801,
                                 extra=struct.pack("<HHH2sBH", 0x9901, 7, 3, b"AE", 3, 8))),
         "unsupported", "m.csv", "AES of a version nobody knows", password="x")
+    row("aes-open-kind", forge(Entry("m.csv", text, 99, flags=0x800,
+                                     extra=struct.pack("<HHH2sBH", 0x9901, 7, 2, b"AE", 3, 0))),
+        "corrupt", "m.csv", "AES with its parameters, and not encrypted")
     row("disk", one(disk=1), "unsupported", "m.csv", "an entry on another volume")
     row("disk-end", forge(Entry("m.csv", text), end={"disk": 1}), "unsupported", None,
         "the last of two volumes")

@@ -1,5 +1,7 @@
 //! Parquet and Avro files, built byte by byte as their specifications say.
 
+use std::io::{self, Read};
+
 use records::{Error, count_avro, count_parquet};
 
 use crate::reference::Random;
@@ -59,7 +61,9 @@ fn broken_avro_is_refused() {
     let ends: Vec<usize> = [avro(&[]), avro(&[(3, b"abc")])].iter().map(Vec::len).collect();
     for length in 0..bytes.len() {
         // A file cut between two blocks is a whole file to anyone; its size is checked elsewhere.
-        assert_eq!(count_avro(&bytes[..length]).is_ok(), ends.contains(&length), "{length}");
+        let code = count_avro(&bytes[..length]).map_err(|error| error.code()).err();
+        let expected = (!ends.contains(&length)).then_some("records.corrupt");
+        assert_eq!(code, expected, "{length}");
     }
     for wrong in [avro(&[(-1, b"")]), avro(&[(i64::MAX, b""), (i64::MAX, b""), (i64::MAX, b"")])] {
         assert_eq!(count_avro(&wrong[..]).unwrap_err().code(), "records.corrupt");
@@ -68,6 +72,36 @@ fn broken_avro_is_refused() {
     let last = sync.len() - 1;
     sync[last] ^= 1;
     assert_eq!(count_avro(&sync[..]).unwrap_err().code(), "records.corrupt");
+}
+
+/// Bytes from a source that fails before each of them.
+struct Failing<'a> {
+    bytes: &'a [u8],
+    with: io::ErrorKind,
+    failed: bool,
+}
+
+impl Read for Failing<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.failed = !self.failed;
+        if self.failed {
+            return Err(self.with.into());
+        }
+        let one = buffer.len().min(1);
+        self.bytes.read(&mut buffer[..one])
+    }
+}
+
+#[test]
+fn a_signal_does_not_end_avro_and_a_failure_is_no_damage() {
+    let bytes = avro(&[(3, b"abc"), (4, b"defg")]);
+    let source = |with| Failing { bytes: &bytes, with, failed: false };
+    assert_eq!(count_avro(source(io::ErrorKind::Interrupted)).unwrap().records, 7);
+    // Good up to the place between two blocks, and broken off there.
+    let whole = avro(&[(3, b"abc")]);
+    let broken = source(io::ErrorKind::ConnectionReset);
+    let error = count_avro(whole.as_slice().chain(broken)).unwrap_err();
+    assert!(matches!(error, Error::Read(_)), "{error}");
 }
 
 /// A footer with a schema to pass over, the total, and one row group per number.
