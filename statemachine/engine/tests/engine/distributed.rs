@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use engine::{EventType, Status};
 use futures::future::FutureExt;
@@ -70,16 +69,7 @@ async fn a_child_is_an_execution_of_its_own() {
 
 #[tokio::test]
 async fn a_failed_child_exceeds_the_threshold_and_stops_the_others() {
-    let world = World::new().on_async("work", |call| {
-        async move {
-            if call.payload == json!(1) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-                return Err(fault("Rejected"));
-            }
-            futures::future::pending().await
-        }
-        .boxed()
-    });
+    let world = World::new().failing_among("work", 3, json!(1));
     let more = json!({"MaxConcurrency": 3, "ResultWriter": {
         "Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket": "b", "Prefix": "p"},
     }});

@@ -75,18 +75,7 @@ async fn what_is_no_array_fails() {
     }
 }
 
-/// A world whose function `work` stays busy for a moment.
-fn busy() -> std::sync::Arc<World> {
-    World::new().on_async("work", |call| {
-        async move {
-            tokio::time::sleep(Duration::from_millis(3)).await;
-            Ok(call.payload)
-        }
-        .boxed()
-    })
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn the_peak_is_exactly_the_limit() {
     let table = [
         ("INLINE", json!({"MaxConcurrency": 1}), 1),
@@ -100,7 +89,7 @@ async fn the_peak_is_exactly_the_limit() {
         ("DISTRIBUTED", json!({"MaxConcurrencyPath": "$.most"}), 5),
     ];
     for (mode, more, peak) in table {
-        let world = busy();
+        let world = World::new().together("work", peak);
         let mut more = more;
         more["ItemsPath"] = "$.items".into();
         let items: Vec<u32> = (0..100).collect();
@@ -111,15 +100,9 @@ async fn the_peak_is_exactly_the_limit() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn an_unlimited_distributed_map_runs_a_thousand_at_once() {
-    let world = World::new().on_async("work", |call| {
-        async move {
-            tokio::time::sleep(Duration::from_millis(600)).await;
-            Ok(call.payload)
-        }
-        .boxed()
-    });
+    let world = World::new().together("work", 1_000);
     let items: Vec<u32> = (0..1_200).collect();
     let outcome = run(map("DISTRIBUTED", json!({})), &world, json!(items)).await;
     assert_eq!(succeeded(&outcome), &json!(items));
@@ -129,16 +112,7 @@ async fn an_unlimited_distributed_map_runs_a_thousand_at_once() {
 
 #[tokio::test]
 async fn an_error_of_an_item_keeps_its_name_and_stops_its_neighbours() {
-    let world = World::new().on_async("work", |call| {
-        async move {
-            if call.payload == json!(1) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-                return Err(fault("Rejected"));
-            }
-            futures::future::pending().await
-        }
-        .boxed()
-    });
+    let world = World::new().failing_among("work", 3, json!(1));
     let outcome =
         run(map("INLINE", json!({"MaxConcurrency": 3})), &world, json!([0, 1, 2, 3])).await;
     assert_eq!(failed(&outcome, "Rejected"), "because");

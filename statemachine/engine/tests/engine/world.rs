@@ -73,6 +73,45 @@ impl World {
         serde_json::from_slice(&self.objects.lock().unwrap()[place]).unwrap()
     }
 
+    /// A function whose calls answer once `peak` of them have run at the same moment and whatever
+    /// could begin beside them has had many turns to: what runs at once is the limit itself,
+    /// whatever the machine does meanwhile.
+    pub fn together(self: &Arc<Self>, name: &str, peak: usize) -> Arc<Self> {
+        let weak = Arc::downgrade(self);
+        self.on_async(name, move |call| {
+            let world = weak.upgrade().unwrap();
+            async move {
+                while world.peak.load(Ordering::SeqCst) < peak {
+                    tokio::task::yield_now().await;
+                }
+                for _ in 0..50 {
+                    tokio::task::yield_now().await;
+                }
+                Ok(call.payload)
+            }
+            .boxed()
+        })
+    }
+
+    /// A function that waits until `count` calls have begun, then fails the one whose payload is
+    /// `failing` and never answers the others.
+    pub fn failing_among(self: &Arc<Self>, name: &str, count: usize, failing: Value) -> Arc<Self> {
+        let weak = Arc::downgrade(self);
+        self.on_async(name, move |call| {
+            let (world, failing) = (weak.upgrade().unwrap(), failing.clone());
+            async move {
+                while world.count() < count {
+                    tokio::task::yield_now().await;
+                }
+                if call.payload == failing {
+                    return Err(fault("Rejected"));
+                }
+                futures::future::pending().await
+            }
+            .boxed()
+        })
+    }
+
     pub fn count(&self) -> usize {
         self.calls.lock().unwrap().len()
     }
