@@ -106,7 +106,9 @@ async fn seal(run: &Run, keys: Arc<Keys>, name: &Name) -> Result<(), Failure> {
     let key = run.keys().sealed(name.id(), &uuid::Uuid::new_v4().simple().to_string());
     let my_turn = turn().await;
     let mut plain = SyncReader::new(run.store().reader(&item.key, Range::ALL).await?);
-    let mut stored = SyncWriter::new(run.store().writer(&key));
+    // Armor adds more than a third.
+    let expected = item.bytes.saturating_add(item.bytes / 2);
+    let mut stored = SyncWriter::new(run.store().writer_for(&key, expected));
     let (keys, sealed) = on_thread(my_turn, move || {
         let options =
             SealOptions { armor: keys.armor, format: keys.format, signer: keys.signer.as_ref() };

@@ -16,8 +16,10 @@ pub const PART_BYTES_FIRST: u64 = PART_BYTES_MIN;
 pub(crate) const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
 /// The largest part that S3 takes is 5 GiB; the growth stops before it.
 const PART_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
-/// The size of an unknown object's parts doubles after this many.
-const PARTS_PER_STEP: u32 = 900;
+/// An object of unknown size has this many first parts, ...
+const PARTS_FIRST: u32 = 2_000;
+/// ... and from there on its parts double after this many.
+const PARTS_PER_STEP: u32 = 800;
 /// The doubling stops here: 2.5 GiB.
 const STEPS_MAX: u32 = 9;
 /// An object of known size has this many equal parts at most; the other 1,000 that S3 allows are
@@ -32,12 +34,12 @@ pub(crate) const GARBLED_TRIES: u32 = 4;
 
 /// The size in bytes of part `number`, counted from 1, of an object of unknown size.
 ///
-/// 5 MiB, doubled after every 900 parts: 900 parts hold 4.4 GiB, 4,500 hold 136 GiB, and the 10,000
-/// that S3 allows hold 6.8 TiB. Small files stay cheap in memory, and nobody has to know the size
+/// 5 MiB up to 9.8 GiB, then doubled after every 800 parts: 80 MiB at 100 GiB, and the 10,000 parts
+/// that S3 allows hold 5.9 TiB. Most files stay cheap in memory, and nobody has to know the size
 /// beforehand; whoever does know it needs far less memory for a large one ([`Store::writer_for`]).
 #[must_use]
 pub const fn part_bytes(number: u32) -> u64 {
-    let step = number.saturating_sub(1) / PARTS_PER_STEP;
+    let step = number.saturating_sub(PARTS_FIRST).div_ceil(PARTS_PER_STEP);
     let step = if step > STEPS_MAX { STEPS_MAX } else { step };
     PART_BYTES_FIRST << step
 }
@@ -233,22 +235,22 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_an_unknown_object_double_after_every_900() {
+    fn parts_of_an_unknown_object_double_after_the_first_2_000() {
         for (number, size) in [
             (1, 5 * MIB),
-            (900, 5 * MIB),
-            (901, 10 * MIB),
-            (1_800, 10 * MIB),
-            (1_801, 20 * MIB),
-            (8_101, 2_560 * MIB),
-            (9_001, 2_560 * MIB),
+            (2_000, 5 * MIB),
+            (2_001, 10 * MIB),
+            (2_800, 10 * MIB),
+            (2_801, 20 * MIB),
+            (5_200, 80 * MIB),
+            (8_401, 2_560 * MIB),
             (10_000, 2_560 * MIB),
         ] {
             assert_eq!(part_bytes(number), size, "{number}");
         }
-        assert_eq!((1..=900).map(part_bytes).sum::<u64>(), 4_500 * MIB);
-        assert_eq!((1..=4_500).map(part_bytes).sum::<u64>(), 139_500 * MIB);
-        assert_eq!((1..=10_000).map(part_bytes).sum::<u64>(), 7_163_500 * MIB);
+        assert_eq!((1..=2_000).map(part_bytes).sum::<u64>(), 10_000 * MIB);
+        assert_eq!((1..=4_400).map(part_bytes).sum::<u64>(), 66_000 * MIB);
+        assert_eq!((1..=10_000).map(part_bytes).sum::<u64>(), 6_146_000 * MIB);
     }
 
     #[test]
