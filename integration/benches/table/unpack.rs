@@ -76,7 +76,7 @@ fn one(
         })
         .checked(whole("theirs")),
     ];
-    alternate(&mut contenders, 3, true);
+    alternate(&mut contenders, 3, false);
     drop((into("ours"), into("theirs")));
     compare(what, Scale::mib_per_core(bytes), &contenders, None, &[(peer, 1.3)])
 }
