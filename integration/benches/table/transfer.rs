@@ -12,7 +12,7 @@ const MIB: u64 = 1 << 20;
 /// Round trip that the long way adds.
 const DELAY_MS: u64 = 50;
 /// A long way is slow, so less goes over it.
-const FAR_BYTES: u64 = 256 * MIB;
+const FAR_BYTES: u64 = 128 * MIB;
 const SMALL_FILES: usize = 500;
 const SMALL_BYTES: u64 = 10 << 10;
 const NINE_THREADS: &str = "pysftp, 9 threads";
