@@ -22,7 +22,7 @@ MUTATED := domain records archive openpgp sftp
 # Groups of the benchmark; without a choice, all but memory, which needs 30 GiB of disk.
 ROWS ?= large,small,far,unpack,count,seal,whole
 
-.PHONY: demo test bench fuzz mutants lint fmt tools peers
+.PHONY: demo test bench fuzz mutants lint fmt packages tools peers
 
 demo: ## a whole run on embedded defaults
 	$(CARGO) run --package dray -- demo
@@ -32,7 +32,7 @@ test: tools ## every test
 	$(CARGO) nextest run --locked --workspace
 	$(MAKE) --no-print-directory fuzz
 
-bench: tools peers ## every hop and a whole run beside what people use today; ROWS chooses groups
+bench: packages peers ## every hop and a whole run beside what people use today; ROWS chooses groups
 	$(CARGO) build --locked --release --package dray
 	ROWS=$(ROWS) $(CARGO) bench --locked --package integration --bench table
 
@@ -51,7 +51,7 @@ lint: ## formatting, lints and documentation, warnings denied
 fmt: ## formats the code
 	$(CARGO) fmt --all
 
-tools:
+packages:
 	@for command in $(COMMANDS); do \
 	  command -v $$command >/dev/null || { missing=1; echo "missing: $$command"; }; \
 	done; \
@@ -61,6 +61,8 @@ tools:
 	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $(PACKAGES); \
 	fi
 	@$(SUDO) mkdir -p /run/sshd
+
+tools: packages
 	@$(MAKE) --no-print-directory $(VENV)/installed
 	@$(CARGO) nextest --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-nextest
 

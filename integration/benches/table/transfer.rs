@@ -51,7 +51,7 @@ fn down(world: &World, large: &Path, bytes: u64) -> Vec<Row> {
         }),
         Contender::new("sftp", || sftp_get(world, port, large, Path::new("/dev/null"))),
     ];
-    alternate(&mut to_nowhere, 5, true);
+    alternate(&mut to_nowhere, 3, true);
     let bars = [("ssh cat", 0.95), ("sftp", 1.0)];
     let mut rows = compare("download", Scale::mib(bytes), &to_nowhere, Some("ssh cat"), &bars);
     let into = |name: &str| world.empty(&format!("into-{name}"));
@@ -101,7 +101,7 @@ fn up(world: &World, large: &Path, bytes: u64) -> Vec<Row> {
         Contender::new("rclone copy", || rclone(text(large), &world.rclone(port, &into("rclone"))))
             .checked(came("rclone")),
     ];
-    alternate(&mut contenders, 5, true);
+    alternate(&mut contenders, 3, true);
     let bars = [("sftp", 1.0), ("rclone copy", 1.4)];
     let mut rows = compare("upload", Scale::mib(bytes), &contenders, Some("ssh cat"), &bars);
     let mut slow = [
