@@ -83,6 +83,15 @@ impl Server {
         self.paths().iter().map(|path| (file_name(path), read(path))).collect()
     }
 
+    /// Names of everything in the folder, which may be changing.
+    ///
+    /// # Panics
+    /// When the folder cannot be read.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.paths().iter().map(|path| file_name(path)).collect()
+    }
+
     /// Everything in the folder, in order of names.
     ///
     /// # Panics
@@ -102,11 +111,16 @@ impl Server {
     /// When the folder cannot be read.
     #[must_use]
     pub fn marks(&self) -> BTreeMap<String, (u64, SystemTime)> {
-        let mark = |path: &PathBuf| {
-            let metadata = std::fs::metadata(path).expect("a file of the test");
-            (metadata.len(), metadata.modified().expect("a modification time"))
+        let mark = |path: &PathBuf| match std::fs::metadata(path) {
+            // The server may still be about what a killed client asked for.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            metadata => {
+                let metadata = metadata.expect("a file of the test");
+                let modified = metadata.modified().expect("a modification time");
+                Some((file_name(path), (metadata.len(), modified)))
+            }
         };
-        self.paths().iter().map(|path| (file_name(path), mark(path))).collect()
+        self.paths().iter().filter_map(mark).collect()
     }
 }
 

@@ -159,7 +159,7 @@ fn heavy() -> Vec<Sample> {
 }
 
 fn sealed_names(world: &World) -> Vec<String> {
-    world.target.files().into_keys().filter(|name| name.ends_with(".pgp")).collect()
+    world.target.names().into_iter().filter(|name| name.ends_with(".pgp")).collect()
 }
 
 #[test]
