@@ -125,15 +125,15 @@ async fn seal(run: &Run, keys: Arc<Keys>, name: &Name) -> Result<(), Failure> {
     }
     let my_turn = turn().await;
     let mut back = SyncReader::new(run.store().reader(&key, Range::ALL).await?);
-    let (keys, sealed) = on_thread(my_turn, move || {
-        openpgp::prove(&sealed, &[&keys.recipient], &mut back)?;
-        Ok((keys, sealed))
+    let (keys, sealed, proof) = on_thread(my_turn, move || {
+        let proof = openpgp::prove(&sealed, &[&keys.recipient], &mut back)?;
+        Ok((keys, sealed, proof))
     })
     .await?;
     item.sealed = Some(Sealed {
         key,
-        bytes: sealed.ciphertext_bytes,
-        sha256: sealed.ciphertext_sha256_hex(),
+        bytes: proof.ciphertext_bytes,
+        sha256: proof.ciphertext_sha256_hex(),
         suffix: openpgp::suffix(keys.armor).to_owned(),
         certificate: keys.recipient.fingerprint().to_owned(),
         recipients: sealed.recipients.iter().map(|one| one.key_id.clone()).collect(),

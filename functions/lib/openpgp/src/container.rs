@@ -3,7 +3,7 @@
 //! The OpenPGP library computes the modification detection code with a SHA-1 that looks out for
 //! prepared collisions, which costs more than everything else together and gains nothing here:
 //! random bytes come first, so nobody can have prepared any. Here the caller's thread reads,
-//! hashes and writes, and a second one encrypts.
+//! hashes the plaintext and writes, and a second one encrypts.
 //!
 //! The plaintext goes through in chunks. Each becomes one partial length of the literal packet,
 //! and most of it one partial length of the container; what is too much for that is carried over
@@ -75,8 +75,15 @@ impl Outlet<'_, '_> {
             tally.add(plaintext);
             return self.write(data);
         };
-        sink.tally.add_both(data, tally, plaintext);
-        sink.pass(data).map_err(|error| failed(error.to_string()))
+        sink.write_beside(data, plaintext, tally).map_err(|error| failed(error.to_string()))
+    }
+
+    /// What follows is not hashed where it lies open in storage: all of it is encrypted, and the
+    /// proof recognises it by what is inside.
+    fn end_of_head(&mut self) {
+        if let Self::Binary(sink) = self {
+            sink.end_of_head();
+        }
     }
 
     pub(crate) fn finish(self) -> Result<(), Error> {
@@ -97,6 +104,7 @@ pub(crate) fn write(
 ) -> Result<Tally, Error> {
     outlet.write(wrapped_keys)?;
     outlet.write(&[CONTAINER_TAG])?;
+    outlet.end_of_head();
     let mut encryption = Encryption::new(session_key)?;
     let mut line = Line::new(plaintext, outlet, chunk_bytes);
     for _ in 0..CHUNKS_ALONE {
@@ -155,10 +163,10 @@ fn feed(
     };
     while !line.step(&mut exchange)? {}
     drop(to_cipher);
-    line.settle(&[])?;
+    line.settle()?;
     for chunk in encrypted {
         line.done = Some(chunk);
-        line.settle(&[])?;
+        line.settle()?;
     }
     line.finish()
 }
@@ -200,18 +208,16 @@ impl<'p, 'a, 'b> Line<'p, 'a, 'b> {
         let mut chunk = self.unused.pop().unwrap_or_else(|| Chunk::new(self.chunk_bytes));
         chunk.load(self.plaintext, self.chunk_bytes, !self.started)?;
         self.started = true;
-        self.settle(chunk.plaintext())?;
+        self.tally.add(chunk.plaintext());
+        self.settle()?;
         let last = chunk.last;
         self.done = exchange(chunk)?;
         Ok(last)
     }
 
-    /// Writes what is done, and hashes the plaintext of another chunk meanwhile.
-    fn settle(&mut self, plaintext: &[u8]) -> Result<(), Error> {
-        let Some(done) = self.done.take() else {
-            self.tally.add(plaintext);
-            return Ok(());
-        };
+    /// Writes what is done.
+    fn settle(&mut self) -> Result<(), Error> {
+        let Some(done) = self.done.take() else { return Ok(()) };
         let ciphertext = done.ciphertext();
         let now = if done.last {
             let whole = self.carry.len() + ciphertext.len();
@@ -225,7 +231,7 @@ impl<'p, 'a, 'b> Line<'p, 'a, 'b> {
             self.chunk_bytes.saturating_sub(self.carry.drain(..).len())
         };
         let (body, rest) = ciphertext.split_at_checked(now).unwrap_or((ciphertext, &[]));
-        self.outlet.write_beside(body, plaintext, &mut self.tally)?;
+        self.outlet.write(body)?;
         self.carry.extend_from_slice(rest);
         if let Some((small, rest)) = self.carry.split_at_checked(PARTIAL_MIN_BYTES) {
             let small = [&[partial(PARTIAL_MIN_BYTES)], small].concat();
@@ -237,7 +243,7 @@ impl<'p, 'a, 'b> Line<'p, 'a, 'b> {
     }
 
     fn finish(mut self) -> Result<Tally, Error> {
-        self.settle(&[])?;
+        self.settle()?;
         self.outlet.finish()?;
         Ok(self.tally)
     }

@@ -157,7 +157,7 @@ pub fn open(
     let cert = Cert::from_bytes(secret_key).map_err(|error| fail(&error))?;
     let policy = StandardPolicy::new();
     let holder = KeyHolder { cert, passphrase: passphrase.map(Password::from) };
-    let mut source = Source::new(ciphertext);
+    let mut source = Source::new(ciphertext, 0);
     let copied = DecryptorBuilder::from_reader(&mut source)
         .and_then(|builder| builder.with_policy(&policy, None, holder))
         .map_err(|error| fail(&error))

@@ -2,7 +2,8 @@
 //!
 //! Opened with the session key from memory, so every byte of the encryption is checked as the
 //! partner's software will check it. The one thing this cannot open is the session key wrapped for
-//! the partner, for that takes the partner's private key; the ciphertext's own hash covers it.
+//! the partner, for that takes the partner's private key: that much of the ciphertext was hashed
+//! when it was written, and is hashed again here.
 
 use std::io::{self, Read};
 
@@ -45,6 +46,14 @@ pub struct Proof {
     pub recipients: Vec<String>,
 }
 
+impl Proof {
+    /// SHA-256 of the stored ciphertext, lower-case hex.
+    #[must_use]
+    pub fn ciphertext_sha256_hex(&self) -> String {
+        hex::encode(self.ciphertext_sha256)
+    }
+}
+
 /// Reads the ciphertext as stored and checks it against what was sealed.
 ///
 /// `recipients` are those given to [`crate::seal`]: the message must name exactly their chosen
@@ -76,17 +85,16 @@ pub fn prove(
     if proof.plaintext_sha256 != sealed.plaintext_sha256 {
         return Err(failed("the bytes inside have another SHA-256"));
     }
-    if proof.ciphertext_bytes != sealed.ciphertext_bytes
-        || proof.ciphertext_sha256 != sealed.ciphertext_sha256
-    {
-        return Err(failed("the stored bytes are not the written bytes"));
+    if proof.ciphertext_bytes != sealed.ciphertext_bytes {
+        let (is, was) = (proof.ciphertext_bytes, sealed.ciphertext_bytes);
+        return Err(failed(format!("{is} bytes are stored, {was} were written")));
     }
     Ok(proof)
 }
 
 /// Opens the message, checking its structure and integrity, and tells what it holds.
 fn examine(sealed: &Sealed, ciphertext: &mut (dyn Read + Send)) -> Result<Proof, Error> {
-    let mut source = Source::new(ciphertext);
+    let mut source = Source::new(ciphertext, sealed.written.head_bytes);
     let opened = guarded(|| open(sealed, &mut source))
         .unwrap_or_else(|| Err(failed("it is cut off or damaged beyond reading")));
     // Whatever the parser left unread belongs to the stored bytes as well.
@@ -97,6 +105,9 @@ fn examine(sealed: &Sealed, ciphertext: &mut (dyn Read + Send)) -> Result<Proof,
     let (plaintext, mut recipients) = opened?;
     if let Some(Err(source)) = drained {
         return Err(Error::Read { what: "the ciphertext", source });
+    }
+    if source.head_sha256() != Some(sealed.written.head_sha256) {
+        return Err(failed("the stored bytes are not the written bytes"));
     }
     recipients.sort_unstable();
     let (plaintext_sha256, plaintext_bytes) = plaintext.finish();

@@ -1,4 +1,4 @@
-//! Sealing: one pass from plaintext to ciphertext, hashing both, in flat memory.
+//! Sealing: one pass from plaintext to ciphertext, in flat memory.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -23,7 +23,7 @@ use crate::error::{Error, words};
 use crate::library::{self, Outbox};
 use crate::recipient::Recipient;
 use crate::signer::Signer;
-use crate::streams::{Sink, Tally};
+use crate::streams::{Sink, Tally, Written};
 
 /// The one cipher that files are sealed with.
 pub(crate) const CIPHER: SymmetricAlgorithm = SymmetricAlgorithm::AES256;
@@ -89,9 +89,7 @@ pub struct Sealed {
     pub plaintext_sha256: [u8; 32],
     /// Length of the plaintext.
     pub plaintext_bytes: u64,
-    /// SHA-256 of the ciphertext as written, armor included.
-    pub ciphertext_sha256: [u8; 32],
-    /// Length of the ciphertext as written.
+    /// Length of the ciphertext as written, armor included.
     pub ciphertext_bytes: u64,
     /// Opens this one file.
     pub session_key: SessionProof,
@@ -100,6 +98,7 @@ pub struct Sealed {
     /// The container that was written; never `Auto`.
     pub format: Format,
     pub(crate) signed_by: Option<Cert>,
+    pub(crate) written: Written,
 }
 
 impl Sealed {
@@ -107,12 +106,6 @@ impl Sealed {
     #[must_use]
     pub fn plaintext_sha256_hex(&self) -> String {
         hex::encode(self.plaintext_sha256)
-    }
-
-    /// SHA-256 of the ciphertext, lower-case hex.
-    #[must_use]
-    pub fn ciphertext_sha256_hex(&self) -> String {
-        hex::encode(self.ciphertext_sha256)
     }
 }
 
@@ -137,21 +130,21 @@ pub fn seal(
     let format = resolve(options.format, &recipients)?;
     let session_key = SessionKey::new(SESSION_KEY_BYTES).map_err(|error| by_library(&error))?;
     let mut sink = Sink::new(ciphertext);
-    let written = write_message(&recipients, options, format, &session_key, plaintext, &mut sink);
+    let plaintext = write_message(&recipients, options, format, &session_key, plaintext, &mut sink);
     if let Some(source) = sink.failure() {
         return Err(Error::Write { what: "the ciphertext", source });
     }
-    let (plaintext_sha256, plaintext_bytes) = written?.finish();
-    let (ciphertext_sha256, ciphertext_bytes) = sink.tally.finish();
+    let (plaintext_sha256, plaintext_bytes) = plaintext?.finish();
+    let written = sink.finish();
     Ok(Sealed {
         plaintext_sha256,
         plaintext_bytes,
-        ciphertext_sha256,
-        ciphertext_bytes,
+        ciphertext_bytes: written.bytes,
         session_key: SessionProof(session_key),
         recipients: recipients.iter().flat_map(|recipient| sealed_recipients(recipient)).collect(),
         format,
         signed_by: options.signer.map(|signer| signer.cert().clone()),
+        written,
     })
 }
 

@@ -70,16 +70,35 @@ impl Tally<Sha1> {
     }
 }
 
-/// The ciphertext on its way out.
+/// What was written of a ciphertext.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// SHA-256 of the head.
+    pub(crate) head_sha256: [u8; 32],
+    /// Length of the head.
+    pub(crate) head_bytes: u64,
+    /// Length of everything.
+    pub(crate) bytes: u64,
+}
+
+/// The ciphertext on its way out: counted, and its head hashed.
 pub(crate) struct Sink<'a> {
     inner: Mutex<&'a mut (dyn Write + Send)>,
-    pub(crate) tally: Tally,
+    head: Tally,
+    head_ended: bool,
+    bytes: u64,
     failure: Mutex<Option<io::Error>>,
 }
 
 impl<'a> Sink<'a> {
     pub(crate) fn new(inner: &'a mut (dyn Write + Send)) -> Self {
-        Self { inner: Mutex::new(inner), tally: Tally::new(), failure: Mutex::new(None) }
+        Self {
+            inner: Mutex::new(inner),
+            head: Tally::new(),
+            head_ended: false,
+            bytes: 0,
+            failure: Mutex::new(None),
+        }
     }
 
     /// The stream's first error, if it had one.
@@ -87,16 +106,39 @@ impl<'a> Sink<'a> {
         exclusive(&mut self.failure).take()
     }
 
-    /// Writes everything and leaves the hash to the caller.
-    pub(crate) fn pass(&mut self, mut data: &[u8]) -> io::Result<()> {
+    /// What follows is only counted. Without this the head is everything.
+    pub(crate) fn end_of_head(&mut self) {
+        self.head_ended = true;
+    }
+
+    /// Writes everything, and adds what is read meanwhile to another hash.
+    pub(crate) fn write_beside(
+        &mut self,
+        mut data: &[u8],
+        more: &[u8],
+        tally: &mut Tally,
+    ) -> io::Result<()> {
+        if self.head_ended {
+            tally.add(more);
+        } else {
+            self.head.add_both(data, tally, more);
+        }
         while !data.is_empty() {
             match self.write_some(data) {
-                Ok(count) => data = data.get(count..).unwrap_or_default(),
+                Ok(count) => {
+                    self.bytes = self.bytes.saturating_add(count as u64);
+                    data = data.get(count..).unwrap_or_default();
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    pub(crate) fn finish(self) -> Written {
+        let (head_sha256, head_bytes) = self.head.finish();
+        Written { head_sha256, head_bytes, bytes: self.bytes }
     }
 
     fn write_some(&mut self, data: &[u8]) -> io::Result<usize> {
@@ -115,7 +157,10 @@ impl<'a> Sink<'a> {
 impl Write for Sink<'_> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         let count = self.write_some(data)?;
-        self.tally.add(data.get(..count).unwrap_or(data));
+        self.bytes = self.bytes.saturating_add(count as u64);
+        if !self.head_ended {
+            self.head.add(data.get(..count).unwrap_or(data));
+        }
         Ok(count)
     }
 
@@ -128,12 +173,37 @@ impl Write for Sink<'_> {
 pub(crate) struct Source<'a> {
     inner: Mutex<&'a mut (dyn Read + Send)>,
     pub(crate) tally: Tally,
+    head_bytes: u64,
+    head_sha256: Option<[u8; 32]>,
     failure: Mutex<Option<io::Error>>,
 }
 
 impl<'a> Source<'a> {
-    pub(crate) fn new(inner: &'a mut (dyn Read + Send)) -> Self {
-        Self { inner: Mutex::new(inner), tally: Tally::new(), failure: Mutex::new(None) }
+    /// Reads a ciphertext with a head of that length.
+    pub(crate) fn new(inner: &'a mut (dyn Read + Send), head_bytes: u64) -> Self {
+        Self {
+            inner: Mutex::new(inner),
+            tally: Tally::new(),
+            head_bytes,
+            head_sha256: None,
+            failure: Mutex::new(None),
+        }
+    }
+
+    /// SHA-256 of the head, once all of it was read.
+    pub(crate) const fn head_sha256(&self) -> Option<[u8; 32]> {
+        self.head_sha256
+    }
+
+    fn add(&mut self, data: &[u8]) {
+        let missing = self.head_bytes.saturating_sub(self.tally.bytes);
+        let missing = usize::try_from(missing).unwrap_or(usize::MAX);
+        let (head, rest) = data.split_at(missing.min(data.len()));
+        self.tally.add(head);
+        if self.head_sha256.is_none() && self.tally.bytes >= self.head_bytes {
+            self.head_sha256 = Some(self.tally.hash.clone().finalize().into());
+        }
+        self.tally.add(rest);
     }
 
     /// The stream's first error, if it had one.
@@ -146,7 +216,7 @@ impl Read for Source<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match read_some(exclusive(&mut self.inner), buffer) {
             Ok(count) => {
-                self.tally.add(buffer.get(..count).unwrap_or_default());
+                self.add(buffer.get(..count).unwrap_or_default());
                 Ok(count)
             }
             Err(error) => Err(keep(&mut self.failure, error)),
@@ -220,8 +290,15 @@ mod tests {
         let mut sink = Sink::new(&mut disturbed);
         sink.write_all(b"abc").unwrap();
         assert!(sink.failure().is_none());
-        let (hash, bytes) = sink.tally.finish();
-        assert_eq!((hash, bytes), (Sha256::digest(b"abc").into(), 3));
+        assert_eq!(sink.finish(), written(b"abc", b""));
+    }
+
+    fn written(head: &[u8], rest: &[u8]) -> Written {
+        Written {
+            head_sha256: Sha256::digest(head).into(),
+            head_bytes: head.len() as u64,
+            bytes: (head.len() + rest.len()) as u64,
+        }
     }
 
     /// Interrupted by a signal at every other read.
@@ -243,12 +320,61 @@ mod tests {
     #[test]
     fn a_signal_does_not_end_a_read() {
         let mut disturbed = Disturbed { calls: 0, data: io::Cursor::new(b"abc") };
-        let mut source = Source::new(&mut disturbed);
+        let mut source = Source::new(&mut disturbed, 2);
         let mut buffer = [0; 8];
         assert_eq!(source.read(&mut buffer).unwrap(), 3);
         assert_eq!(source.read(&mut buffer).unwrap(), 0);
         assert!(source.failure().is_none());
+        assert_eq!(source.head_sha256(), Some(Sha256::digest(b"ab").into()));
         assert_eq!(source.tally.finish(), (Sha256::digest(b"abc").into(), 3));
+    }
+
+    #[test]
+    fn the_head_is_what_was_written_before_its_end() {
+        let mut out = Vec::new();
+        let mut sink = Sink::new(&mut out);
+        sink.write_all(b"a").unwrap();
+        sink.write_all(b"bc").unwrap();
+        sink.end_of_head();
+        sink.write_all(b"de").unwrap();
+        assert_eq!(sink.finish(), written(b"abc", b"de"));
+        assert_eq!(out, b"abcde");
+    }
+
+    #[test]
+    fn what_is_written_beside_is_written_whole() {
+        for head_ended in [false, true] {
+            let answers = vec![Err(io::ErrorKind::Interrupted.into()), Ok(1), Ok(2), Ok(0)];
+            let mut short = Scripted(answers);
+            let mut sink = Sink::new(&mut short);
+            if head_ended {
+                sink.end_of_head();
+            }
+            let mut tally = Tally::new();
+            sink.write_beside(b"abc", b"more", &mut tally).unwrap();
+            assert_eq!(tally.finish(), (Sha256::digest(b"more").into(), 4));
+            let hashed: &[u8] = if head_ended { b"" } else { b"abc" };
+            assert_eq!(sink.head.hash.clone().finalize(), Sha256::digest(hashed));
+            let full = sink.write_beside(b"d", b"", &mut Tally::new()).unwrap_err();
+            assert_eq!(full.kind(), io::ErrorKind::WriteZero);
+            assert_eq!(sink.failure().unwrap().kind(), io::ErrorKind::WriteZero);
+            assert_eq!(sink.finish().bytes, 3);
+        }
+    }
+
+    #[test]
+    fn a_head_is_known_when_all_of_it_was_read() {
+        for (head_bytes, step) in [(0, 1), (3, 1), (3, 2), (3, 5), (5, 3), (6, 4)] {
+            let mut data = &b"abcde"[..];
+            let mut source = Source::new(&mut data, head_bytes);
+            let mut buffer = vec![0; step];
+            assert_eq!(source.head_sha256(), None);
+            while source.read(&mut buffer).unwrap() > 0 {}
+            let expected =
+                b"abcde".get(..head_bytes as usize).map(|head| Sha256::digest(head).into());
+            assert_eq!(source.head_sha256(), expected, "{head_bytes} in steps of {step}");
+            assert_eq!(source.tally.finish(), (Sha256::digest(b"abcde").into(), 5));
+        }
     }
 
     #[test]
@@ -292,16 +418,5 @@ mod tests {
         let mut buffer = [0; 4];
         assert_eq!(fill(&mut pieces, &mut buffer).unwrap(), 4);
         assert_eq!(&buffer, b"abcd");
-    }
-
-    #[test]
-    fn what_is_passed_is_written_whole_and_not_hashed() {
-        let answers = vec![Err(io::ErrorKind::Interrupted.into()), Ok(1), Ok(2), Ok(0)];
-        let mut short = Scripted(answers);
-        let mut sink = Sink::new(&mut short);
-        sink.pass(b"abc").unwrap();
-        assert_eq!(sink.pass(b"d").unwrap_err().kind(), io::ErrorKind::WriteZero);
-        assert_eq!(sink.failure().unwrap().kind(), io::ErrorKind::WriteZero);
-        assert_eq!(sink.tally.finish(), (Sha256::digest(b"").into(), 0));
     }
 }

@@ -3,7 +3,11 @@
 //!
 //! The library reads the same, and looks out for prepared SHA-1 collisions all the while. There
 //! are none to find behind a random prefix, and whoever could still exchange bytes would need a
-//! SHA-256 collision as well. In a long message one thread decrypts and another one hashes.
+//! SHA-256 collision of the plaintext as well. In a long message one thread decrypts and another
+//! one hashes.
+//!
+//! Every byte of the container counts: its lengths say what is encrypted, the cipher gives each
+//! encrypted byte one meaning, the MDC covers all of that and the SHA-256 all of the file.
 
 use std::io::Read;
 use std::sync::mpsc::{self, Receiver, Sender};

@@ -1,9 +1,10 @@
-//! Tampering, judged with and without the ciphertext's own hash.
+//! Tampering, judged with and without the comparison to what was written.
 
 use std::io::Cursor;
 
 use domain::{ErrorClass, Failure};
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::{GenerateOptions, KeyKind, SealOptions, Signer, generate, seal};
@@ -72,7 +73,7 @@ fn the_real_one_is_proven_at_every_size() {
             let proof = case.prove(&case.ciphertext).unwrap();
             assert_eq!(proof.plaintext_bytes, bytes as u64);
             assert_eq!(hex::encode(proof.plaintext_sha256), case.sealed.plaintext_sha256_hex());
-            assert_eq!(hex::encode(proof.ciphertext_sha256), case.sealed.ciphertext_sha256_hex());
+            assert_eq!(proof.ciphertext_sha256, <[u8; 32]>::from(Sha256::digest(&case.ciphertext)));
             assert_eq!(proof.ciphertext_bytes, case.ciphertext.len() as u64);
         }
     }
@@ -87,6 +88,29 @@ fn a_flipped_bit_anywhere_is_refused() {
             bytes[at] ^= 0x04;
             case.refuses(&bytes, &format!("{options:?} flipped at {at}"));
         }
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_a_length_of_the_container_is_refused() {
+    let case = case(&noise(600_000), &SealOptions { format: Format::V1, ..Default::default() });
+    let mut at = case.sealed.written.head_bytes as usize;
+    let mut lengths = Vec::new();
+    while let Some(&first) = case.ciphertext.get(at) {
+        let (header, body) = match first {
+            0xe0..0xff => (1, 1 << (first & 0x1f)),
+            0xff => (5, u32::from_be_bytes(case.ciphertext[at + 1..at + 5].try_into().unwrap())),
+            _ => panic!("600,000 bytes end with a part of {first:#x}"),
+        };
+        lengths.extend(at..at + header);
+        at += header + body as usize;
+    }
+    assert_eq!(at, case.ciphertext.len());
+    assert!(lengths.len() > 5, "there are several parts");
+    for (at, bit) in lengths.into_iter().flat_map(|at| (0..8).map(move |bit| (at, 1 << bit))) {
+        let mut bytes = case.ciphertext.clone();
+        bytes[at] ^= bit;
+        case.refuses(&bytes, &format!("the length at {at} with bit {bit:#x} flipped"));
     }
 }
 
