@@ -66,6 +66,13 @@ impl Dray {
         dray
     }
 
+    /// With a variable of the environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.0.env(name, value);
+        self
+    }
+
     /// With one more argument.
     #[must_use]
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
@@ -145,8 +152,12 @@ impl Finished {
     }
 }
 
-/// Cargo builds the program beside the folder of the test's own binary.
-fn program() -> PathBuf {
+/// The built program: Cargo puts it beside the folder of the test's own binary.
+///
+/// # Panics
+/// When it is not there.
+#[must_use]
+pub fn program() -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
     let folder = test.parent().and_then(Path::parent).expect("target/<profile>");
     let program = folder.join("dray");

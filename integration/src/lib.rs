@@ -22,7 +22,7 @@ mod wait;
 mod world;
 
 pub use api::{Api, Held, Reply, Told};
-pub use binary::{Dray, Finished};
+pub use binary::{Dray, Finished, program};
 pub use corpus::{ArchiveRow, CertificateRow, Corpus, MemberRow, RecordsRow, Verdict};
 pub use gpg::Gpg;
 pub use partner::{Kind, Partner, Server};

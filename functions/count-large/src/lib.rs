@@ -19,11 +19,19 @@ use storage::blocking::Object;
 use storage::runs::Run;
 use storage::{Range, Store};
 
-/// The stage's word.
-pub const NAME: &str = "count-large";
+pub mod program;
 
-/// No range is shorter than this, so that a request costs nothing beside it.
-const LEAST_RANGE_BYTES: u64 = 32 << 20;
+/// The stage's word, and the name of the program in its archive.
+pub const NAME: &str = "count-large";
+/// What Spark runs: it calls the program, a range at a time.
+pub const SPARK_JOB: &str = include_str!("../job/count_large.py");
+/// The name of that file.
+pub const SPARK_JOB_NAME: &str = "count_large.py";
+/// The name of the archive with the program.
+pub const ARCHIVE_NAME: &str = "count-large.tar.gz";
+
+/// No range is shorter than this, so that a request costs little beside it.
+const LEAST_RANGE_BYTES: u64 = 16 << 20;
 
 /// One range of one member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,85 +1,17 @@
-//! The `count-large` program: what the Spark job's executors run, one JSON document per line.
+//! The `count-large` program: what the Spark job ships to its executors.
 
-use std::io::{BufRead, Write};
+use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use domain::Failure;
-use storage::Store;
-use storage::runs::Run;
-
-#[derive(Parser)]
-#[command(about = "Plans, counts and combines ranges of a run's large members")]
-struct Arguments {
-    #[arg(long, env = "DRAYAGE_BUCKET")]
-    bucket: String,
-    #[command(subcommand)]
-    step: Step,
-}
-
-#[derive(Subcommand)]
-enum Step {
-    /// Prints one range per line.
-    Plan {
-        #[arg(long)]
-        partner: String,
-        #[arg(long)]
-        run: String,
-        #[arg(long, default_value_t = 8)]
-        splits: u64,
-    },
-    /// Reads ranges from standard input and prints a partial count for each.
-    Count,
-    /// Reads partial counts from standard input and writes the counted items.
-    Combine {
-        #[arg(long)]
-        partner: String,
-        #[arg(long)]
-        run: String,
-    },
-}
+use clap::Parser;
+use count_large::program::{Arguments, run};
 
 #[tokio::main]
-async fn main() -> std::process::ExitCode {
+async fn main() -> ExitCode {
     match run(Arguments::parse()).await {
-        Ok(()) => std::process::ExitCode::SUCCESS,
+        Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("count-large: {failure}");
-            std::process::ExitCode::FAILURE
+            ExitCode::FAILURE
         }
     }
-}
-
-async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let store = Store::from_env(&arguments.bucket).await;
-    match arguments.step {
-        Step::Plan { partner, run, splits } => {
-            for split in count_large::plan(&Run::new(&store, &partner, &run), splits).await? {
-                print(&split)?;
-            }
-        }
-        Step::Count => {
-            for line in std::io::stdin().lock().lines() {
-                print(&count_large::count(&store, &parse(line)?).await?)?;
-            }
-        }
-        Step::Combine { partner, run } => {
-            let parts = std::io::stdin().lock().lines().map(parse).collect::<Result<_, _>>()?;
-            count_large::combine(&Run::new(&store, &partner, &run), parts).await?;
-        }
-    }
-    Ok(())
-}
-
-fn parse<T: serde::de::DeserializeOwned>(line: std::io::Result<String>) -> Result<T, Failure> {
-    let bad =
-        |why: String| Failure::rejected("count_large.input", format!("A line is bad: {why}."));
-    serde_json::from_str(&line.map_err(|error| bad(error.to_string()))?)
-        .map_err(|error| bad(error.to_string()))
-}
-
-fn print<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
-    let text = serde_json::to_string(value)
-        .map_err(|error| Failure::rejected("count_large.output", error.to_string()))?;
-    writeln!(std::io::stdout(), "{text}")
-        .map_err(|error| Failure::transient("count_large.output", error.to_string()))
 }

@@ -3,6 +3,8 @@
 //! The answer holds spark-submit's parameters, so the state machine needs no arithmetic. A profile
 //! cannot ask for a worker that EMR Serverless does not offer: that is a problem of the profile.
 
+mod capacity;
+
 use async_trait::async_trait;
 use domain::events::{SizeInput, SizeOutput};
 use domain::ids::text_id;
@@ -12,8 +14,13 @@ use domain::{Deadline, Failure, Stage};
 use storage::Store;
 use storage::runs::Run;
 
+pub use capacity::{Capacity, Share};
+
 /// Bytes that one core counts before another core is worth its start: smaller work asks for less.
 const BYTES_PER_CORE: u64 = 1 << 30;
+
+/// Ranges for each core, so that a slow one leaves little to wait for.
+const SPLITS_PER_CORE: u32 = 4;
 
 /// The stage.
 pub struct Size {
@@ -54,7 +61,7 @@ impl Stage for Size {
                 "--run".to_owned(),
                 input.run.clone(),
                 "--splits".to_owned(),
-                (spark.executors * spark.cores).to_string(),
+                (spark.executors * spark.cores * SPLITS_PER_CORE).to_string(),
             ],
             spark_submit_parameters: parameters(&spark, prefix),
             // An execution's name may be longer than a token may be.

@@ -17,4 +17,6 @@ mod recovery;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
+mod spark;
+#[cfg(test)]
 mod states;

@@ -35,8 +35,16 @@ pub enum Command {
     /// remembered in the state folder, so running it again sends nothing twice. Partners run side
     /// by side; trouble of one does not touch another.
     Run(RunArguments),
+    /// Print what the partners' Spark jobs need on EMR Serverless, and set it there.
+    ///
+    /// Each partner's job has the executors, cores and memory that its profile says; an application
+    /// that may use the printed capacity can run all partners' jobs at the same time.
+    Size(SizeArguments),
     /// Print the JSON Schema of a profile, for editors and checks.
     Schema,
+    /// The range counter of the Spark job, for its executors.
+    #[command(hide = true)]
+    CountLarge(count_large::program::Arguments),
 }
 
 /// Arguments of `dray demo`.
@@ -81,9 +89,27 @@ pub struct RunArguments {
     /// The schedule's time of this start: a second start with the same time does nothing.
     #[arg(long, value_name = "TIME")]
     pub scheduled_time: Option<String>,
+    /// Count large members with the installed Spark on that master, such as `local[2]`, instead of
+    /// threads of this process. Takes `spark-submit` from SPARK_HOME or PATH.
+    #[arg(long, value_name = "MASTER")]
+    pub spark: Option<String>,
     /// Rehearse a failure (`STATE=error`, `STATE=repeat`, `STATE=kill`, see below); may be repeated.
     #[arg(long, value_name = "STATE=WHAT")]
     pub inject: Vec<String>,
+}
+
+/// Arguments of `dray size`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Credentials and region of --apply come from where every AWS tool takes them. An application takes a new\ncapacity only while it is created or stopped."
+)]
+pub struct SizeArguments {
+    /// Profiles of all partners of an environment (JSON files).
+    #[arg(required = true, value_name = "PROFILE")]
+    pub profiles: Vec<PathBuf>,
+    /// Set the maximum capacity of that EMR Serverless application.
+    #[arg(long, value_name = "APPLICATION")]
+    pub apply: Option<String>,
 }
 
 #[cfg(test)]

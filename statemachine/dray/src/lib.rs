@@ -5,8 +5,10 @@
 
 pub mod cli;
 pub mod demo;
+pub mod emr;
 pub mod local;
 pub mod progress;
 pub mod run;
 pub mod s3;
+pub mod size;
 pub mod view;

@@ -1,6 +1,6 @@
 //! `dray run`: the real job on one machine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use engine::{Injections, Outcome, Status};
 use secrets::FolderSecrets;
 
 use crate::cli::RunArguments;
-use crate::local::{Local, Options, new_run_id};
+use crate::local::{Local, Options, Spark, new_run_id};
 use crate::progress::{Phases, Progress};
 use crate::view;
 
@@ -88,6 +88,7 @@ pub async fn command(arguments: &RunArguments, verbose: bool) -> anyhow::Result<
         Options::new(&arguments.state, Arc::new(FolderSecrets::new(&arguments.secrets)));
     options.injections = Injections::parse(&arguments.inject)?;
     options.observer = Some(Arc::clone(&phases) as _);
+    options.spark = arguments.spark.as_deref().map(spark).transpose()?;
     let local = Local::start(options).await?;
     let work = run_all(&local, &phases, profiles, arguments);
     let ended = tokio::select! {
@@ -111,6 +112,32 @@ pub async fn command(arguments: &RunArguments, verbose: bool) -> anyhow::Result<
     }
     local.stop().await;
     Ok(gravity.into())
+}
+
+/// The range counter, for `spark-submit` on this machine.
+///
+/// # Errors
+/// As [`count_large::program::run`].
+pub async fn count_large(arguments: count_large::program::Arguments) -> anyhow::Result<ExitCode> {
+    count_large::program::run(arguments).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The installed Spark, with this program as the counter that it ships.
+fn spark(master: &str) -> anyhow::Result<Spark> {
+    let home = std::env::var_os("SPARK_HOME").filter(|home| !home.is_empty());
+    let program = home.map_or_else(
+        || PathBuf::from("spark-submit"),
+        |home| Path::new(&home).join("bin/spark-submit"),
+    );
+    let myself = std::env::current_exe().context("cannot tell where this program is")?;
+    let myself = myself.into_os_string().into_string();
+    let myself = myself.map_err(|path| anyhow::anyhow!("{} is no UTF-8", path.display()))?;
+    Ok(Spark {
+        master: master.to_owned(),
+        program,
+        counter: vec![myself, count_large::NAME.to_owned()],
+    })
 }
 
 /// Every profile that can be used; the problems of the others are told at once.
@@ -139,7 +166,7 @@ fn read_profiles(arguments: &RunArguments) -> (Vec<Profile>, Gravity) {
     (profiles, gravity)
 }
 
-fn read_profile(path: &Path) -> Result<Profile, Failure> {
+pub(crate) fn read_profile(path: &Path) -> Result<Profile, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         Failure::misconfigured(
             "profile.unreadable",

@@ -136,6 +136,9 @@ impl Failure {
             .and_then(|parsed| parsed.error_message)
             .unwrap_or_else(|| cause.to_owned());
         let Some(class) = ErrorClass::from_name(error) else {
+            if let Ok(job) = serde_json::from_str::<EndedJob>(cause) {
+                return Self::transient("count_large.job_failed", job.to_string());
+            }
             let message = if text.trim().is_empty() {
                 format!("The step ended with {error} and gave no reason.")
             } else {
@@ -151,6 +154,26 @@ impl Failure {
     }
 }
 
+/// The cause that a Spark job leaves when it does not succeed.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct EndedJob {
+    job_run_id: String,
+    state: String,
+    #[serde(default)]
+    state_details: String,
+}
+
+impl fmt::Display for EndedJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { job_run_id, state, state_details } = self;
+        match state_details.trim() {
+            "" => write!(f, "The Spark job {job_run_id} ended as {state} and gave no reason."),
+            details => write!(f, "The Spark job {job_run_id} ended as {state}: {details}"),
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.class, self.error_message())
@@ -162,6 +185,22 @@ impl std::error::Error for Failure {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_spark_job_that_failed_is_told_with_its_details() {
+        let cause = |details: &str| {
+            format!(r#"{{"ApplicationId":"a","JobRunId":"00f1","State":"FAILED"{details}}}"#)
+        };
+        let failure = Failure::from_catch(
+            "States.TaskFailed",
+            &cause(r#","StateDetails":"It broke.\nthe log""#),
+        );
+        assert_eq!(failure.class, ErrorClass::Transient);
+        assert_eq!(failure.code, "count_large.job_failed");
+        assert_eq!(failure.message, "The Spark job 00f1 ended as FAILED: It broke.\nthe log");
+        let failure = Failure::from_catch("States.TaskFailed", &cause(""));
+        assert_eq!(failure.message, "The Spark job 00f1 ended as FAILED and gave no reason.");
+    }
 
     #[test]
     fn a_failure_survives_the_way_through_the_state_machine() {

@@ -2,11 +2,13 @@
 //!
 //! Both go through [`invoke`], so a stage cannot behave differently on a laptop.
 
+mod application;
 mod config;
 mod executions;
 mod invoke;
 mod lambda;
 
+pub use application::SparkApplication;
 pub use config::Config;
 pub use executions::StepFunctions;
 pub use invoke::{BoxedStage, boxed, invoke};

@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 use super::{complains, none, root};
 
 /// Foreign crates and the only packages that may depend on them.
-const HOMES: [(&str, &[&str]); 18] = [
+const HOMES: [(&str, &[&str]); 19] = [
     ("aws-config", &["runtime", "secrets", "storage"]),
     ("aws-smithy-http-client", &["runtime", "secrets", "storage"]),
     ("aws-sdk-s3", &["storage"]),
     ("aws-sdk-secretsmanager", &["secrets"]),
     ("aws-sdk-sfn", &["runtime"]),
+    ("aws-sdk-emrserverless", &["runtime"]),
     ("lambda_runtime", &["runtime"]),
     ("russh", &["sftp"]),
     ("russh-sftp", &["sftp"]),

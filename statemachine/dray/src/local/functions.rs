@@ -7,7 +7,7 @@ use domain::{Executions, SecretStore, Stage};
 use runtime::{BoxedStage, boxed};
 use storage::Store;
 
-use super::{LOCAL_CONCURRENCY, LocalExecutions};
+use super::{JOBS, LOCAL_CONCURRENCY, LocalExecutions};
 
 /// Every Lambda function, in this process.
 #[derive(Clone)]
@@ -51,7 +51,7 @@ impl Functions {
             boxed(download::Download::new(s(), k())),
             boxed(unpack::Unpack::new(s(), k())),
             boxed(inspect::Inspect::new(s())),
-            boxed(size::Size::new(s(), format!("s3://{}/jobs/local", store.bucket()))),
+            boxed(size::Size::new(s(), format!("s3://{}/{JOBS}", store.bucket()))),
             boxed(report::Report::new(s(), k())),
             boxed(encrypt::Encrypt::new(s(), k())),
             boxed(upload::Upload::new(s(), k())),

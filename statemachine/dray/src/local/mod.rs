@@ -16,6 +16,7 @@ use engine::{Clock, Engine, Identity, Injections, Machine, Observer, Outcome, Sy
 use jiff::Timestamp;
 use storage::{Condition, Store};
 
+use crate::emr::{self, EmrServerless, JobFiles, Runner, SparkSubmit, Threads};
 use crate::s3::{Options as S3Options, S3Server};
 
 pub use executions::LocalExecutions;
@@ -25,6 +26,8 @@ pub use functions::Functions;
 pub const DEFINITION: &str = include_str!("../../../delivery.asl.json");
 /// The one bucket of a laptop.
 pub const BUCKET: &str = "drayage";
+/// Where the Spark job's files are in the bucket.
+pub const JOBS: &str = "jobs/local";
 /// Parallel invocations of the Maps that no partner limits: what two to eight cores keep busy.
 const LOCAL_CONCURRENCY: u32 = 4;
 
@@ -38,11 +41,22 @@ pub fn substitutions() -> BTreeMap<String, String> {
         (format!("{word}Function"), (*name).to_owned())
     });
     let others = [
-        ("SparkApplicationId", "local"),
+        ("SparkApplicationId", emr::APPLICATION),
         ("SparkJobRoleArn", "local"),
         ("EventBusName", "default"),
     ];
     functions.chain(others.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
+}
+
+/// A Spark of this machine.
+#[derive(Clone, Debug)]
+pub struct Spark {
+    /// Where it runs, such as `local[2]`.
+    pub master: String,
+    /// Such as `spark-submit`.
+    pub program: PathBuf,
+    /// The command that is the range counter: a program and its first arguments.
+    pub counter: Vec<String>,
 }
 
 /// How to build the world.
@@ -51,6 +65,8 @@ pub struct Options {
     pub state: PathBuf,
     /// Where secrets come from.
     pub secrets: Arc<dyn SecretStore>,
+    /// Real Spark counts large members; without it, threads of this process do.
+    pub spark: Option<Spark>,
     /// Rehearsed failures.
     pub injections: Injections,
     /// Time; tests bring one that does not wait.
@@ -66,6 +82,7 @@ impl Options {
         Self {
             state: state.into(),
             secrets,
+            spark: None,
             injections: Injections::new(),
             clock: Arc::new(SystemClock),
             observer: None,
@@ -99,7 +116,9 @@ impl Local {
         let store = s3.store(BUCKET);
         let executions = Arc::new(LocalExecutions::new(state.join("executions"))?);
         let functions = Functions::new(&store, &options.secrets, &executions);
-        let services = services::LocalServices::new(store.clone(), functions);
+        let runner = runner(options.spark, &s3, &store).await?;
+        let emr = EmrServerless::new(state.join("emr"), runner);
+        let services = services::LocalServices::new(store.clone(), functions, emr);
         let machine = Arc::new(Machine::load(DEFINITION, &substitutions())?);
         let mut builder = Engine::builder(machine, Arc::new(services), options.clock)
             .injections(options.injections)
@@ -177,6 +196,26 @@ impl Local {
     pub async fn stop(self) {
         self.s3.stop().await;
     }
+}
+
+/// What does the jobs; for Spark, with its files in the bucket.
+async fn runner(
+    spark: Option<Spark>,
+    s3: &S3Server,
+    store: &Store,
+) -> anyhow::Result<Arc<dyn Runner>> {
+    let Some(Spark { master, program, counter }) = spark else {
+        return Ok(Arc::new(Threads::new(store.clone())));
+    };
+    JobFiles { counter }.publish(store, JOBS).await?;
+    let environment = [
+        ("AWS_ENDPOINT_URL", s3.endpoint()),
+        ("AWS_ACCESS_KEY_ID", s3.access_key()),
+        ("AWS_SECRET_ACCESS_KEY", s3.secret_key()),
+        ("AWS_REGION", "us-east-1"),
+    ];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    Ok(Arc::new(SparkSubmit { master, program, store: store.clone(), environment }))
 }
 
 struct AbortOnDrop<'a>(&'a engine::Execution);

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use domain::{Deadline, Failure};
 use engine::{LambdaCall, S3Object, Services, TaskError};
 use jiff::Timestamp;
-use serde_json::{Value, json};
-use storage::runs::Run;
+use serde_json::{Map, Value, json};
 use storage::{Condition, Store};
 
 use super::Functions;
+use crate::emr::{EmrServerless, JobRun, JobState, Refusal, StartJobRun};
 
 /// A state waits this much longer than its function may run, so the function ends first.
 const TIMEOUT_MARGIN: Duration = Duration::from_secs(30);
@@ -20,11 +20,12 @@ const TIMEOUT_MARGIN: Duration = Duration::from_secs(30);
 pub(super) struct LocalServices {
     store: Store,
     functions: Functions,
+    emr: EmrServerless,
 }
 
 impl LocalServices {
-    pub(super) const fn new(store: Store, functions: Functions) -> Self {
-        Self { store, functions }
+    pub(super) const fn new(store: Store, functions: Functions, emr: EmrServerless) -> Self {
+        Self { store, functions, emr }
     }
 
     fn bucket(&self, bucket: &str) -> Store {
@@ -47,37 +48,38 @@ impl Services for LocalServices {
         function(call.payload, deadline).await.map_err(|failure| lambda_error(&failure))
     }
 
-    /// The range counter on this machine's cores, in the place of Spark.
+    /// Starts a job and waits for its end; when nobody waits any more, the job is stopped.
     async fn emr_serverless_start_job_run_sync(
         &self,
         parameters: Value,
     ) -> Result<Value, TaskError> {
-        let arguments = parameters
-            .pointer("/JobDriver/SparkSubmit/EntryPointArguments")
-            .and_then(Value::as_array)
-            .cloned()
+        let mut parameters = camel(parameters);
+        let application = parameters
+            .as_object_mut()
+            .and_then(|fields| fields.remove("applicationId"))
+            .and_then(|name| name.as_str().map(str::to_owned))
             .unwrap_or_default();
-        let argument = |name: &str| {
-            let mut pairs = arguments.iter().zip(arguments.iter().skip(1));
-            pairs.find(|(key, _)| key.as_str() == Some(name)).and_then(|(_, value)| value.as_str())
-        };
-        let (Some(partner), Some(run)) = (argument("--partner"), argument("--run")) else {
-            return Err(TaskError::new(
-                "States.TaskFailed",
-                "The job's arguments name no --partner and --run.",
-            ));
-        };
-        let run = Run::new(&self.store, partner, run);
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let job = uuid::Uuid::new_v4().simple().to_string();
-        match count_large::on_threads(&run, threads).await {
-            Ok(_) => Ok(json!({"ApplicationId": "local", "JobRunId": job})),
-            Err(failure) => Err(TaskError::new(
-                "States.TaskFailed",
-                json!({"JobRunId": job, "State": "FAILED", "StateDetails": failure.to_string()})
-                    .to_string(),
-            )),
+        let request: StartJobRun = serde_json::from_value(parameters)
+            .map_err(|error| emr_error(&Refusal::Validation(error.to_string())))?;
+        let started = self.emr.start_job_run(&application, request);
+        let job = started.map_err(|refusal| emr_error(&refusal))?;
+        let mut watched = CancelOnDrop { emr: &self.emr, application: &application, job: &job.id };
+        let ended = self.emr.ended(&application, &job.id).await;
+        watched.job = "";
+        let JobRun { id, state, details, .. } = ended.map_err(|refusal| emr_error(&refusal))?;
+        if state == JobState::Success {
+            return Ok(json!({"ApplicationId": application, "JobRunId": id}));
         }
+        Err(TaskError::new(
+            "States.TaskFailed",
+            json!({
+                "ApplicationId": application,
+                "JobRunId": id,
+                "State": state.name(),
+                "StateDetails": details,
+            })
+            .to_string(),
+        ))
     }
 
     /// Keeps events in the bucket, where a person can look at them.
@@ -123,6 +125,46 @@ impl Services for LocalServices {
         let put = self.bucket(bucket).put_bytes(key, Bytes::from(body), Condition::Any).await;
         put.map(drop).map_err(s3_error)
     }
+}
+
+/// Stops a job that is no longer waited for.
+struct CancelOnDrop<'a> {
+    emr: &'a EmrServerless,
+    application: &'a str,
+    /// Empty when it has ended.
+    job: &'a str,
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        if !self.job.is_empty() {
+            drop(self.emr.cancel_job_run(self.application, self.job));
+        }
+    }
+}
+
+/// The API's names of fields from the state machine's, which begin with a capital. What people name
+/// themselves stays as it is.
+fn camel(value: Value) -> Value {
+    const NAMED_BY_PEOPLE: [&str; 2] = ["Tags", "Properties"];
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.into_iter().map(|(name, value)| {
+                let value =
+                    if NAMED_BY_PEOPLE.contains(&name.as_str()) { value } else { camel(value) };
+                let mut letters = name.chars();
+                let first = letters.next().map(|letter| letter.to_ascii_lowercase());
+                (first.into_iter().chain(letters).collect(), value)
+            });
+            Value::Object(fields.collect::<Map<String, Value>>())
+        }
+        Value::Array(values) => values.into_iter().map(camel).collect(),
+        other => other,
+    }
+}
+
+fn emr_error(refusal: &Refusal) -> TaskError {
+    TaskError::new(format!("EmrServerless.{}", refusal.name()), refusal.to_string())
 }
 
 /// A function's error as Step Functions shows it: the class as its name, the JSON as its cause.
