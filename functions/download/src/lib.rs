@@ -2,28 +2,28 @@
 //!
 //! One connection per invocation, opened when the first file needs it and closed at the end: a
 //! frozen sandbox would hold one of the partner's slots. SHA-256 is taken on the way; a file that
-//! changed while it was read is left to the next run.
+//! changed while it was read is left to the next run. A file that takes longer than one invocation
+//! goes on in the next one, at the byte and with the hash that it had come to.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::events::{ParcelInput, ParcelOutput};
 use domain::ids::Name;
 use domain::items::{Downloaded, FileItem, FileRef};
 use domain::keys::Inbox;
-use domain::{Deadline, Failure, Profile, SecretStore, Stage};
+use domain::{Deadline, ErrorClass, Failure, Profile, SecretStore, Stage};
+use serde::{Deserialize, Serialize};
 use sftp::Session;
+use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest, Sha256};
-use storage::Store;
-use storage::runs::{Run, Work, work_through};
+use storage::runs::{Reached, Run, Work, work_through};
+use storage::{Checkpoint, Error, Store, Writer};
 use tokio::sync::OnceCell;
 
 /// What a server lists is believed up to here: parts grow with it, to 59 MiB, and 15 minutes carry no
 /// more than 512 GiB.
 const EXPECTED_BYTES_MAX: u64 = 512 * 1024 * 1024 * 1024;
-/// Time kept back for telling that a transfer did not end in time.
-const CUT_OFF: Duration = Duration::from_secs(10);
 
 /// The stage.
 pub struct Download {
@@ -69,8 +69,8 @@ impl Stage for Download {
                     .await;
                 let session = session.as_ref().map_err(Clone::clone)?;
                 // A transfer ends with a reason before the invocation is cut off without one.
-                session.end_after(deadline.remaining().saturating_sub(CUT_OFF));
-                fetch(run, profile, session, &name).await
+                session.end_after(deadline.for_transfers());
+                fetch(run, profile, session, &name, deadline).await
             }
         })
         .await;
@@ -81,36 +81,126 @@ impl Stage for Download {
     }
 }
 
+/// Where an earlier invocation stopped in the middle of a file. It belongs to one run, and so to
+/// the size and modification time that the file had when it was discovered.
+#[derive(Serialize, Deserialize)]
+struct Progress {
+    /// What the bucket has.
+    object: Checkpoint,
+    /// SHA-256 of that much, unfinished, in hex.
+    sha256_state: String,
+}
+
+/// A file on its way into the bucket.
+struct Transfer {
+    writer: Writer,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl Transfer {
+    /// From where an earlier invocation stopped, else from the first byte.
+    async fn begin(run: &Run, key: &str, item: &FileItem, name: &Name) -> Result<Self, Failure> {
+        let kept: Option<Progress> = run.progress(Download::NAME, name).await?;
+        if let Some((hash, object)) = kept.and_then(|kept| Some((kept.hash()?, kept.object))) {
+            let bytes = object.offset;
+            match run.store().resume(key, object).await {
+                Ok(writer) => return Ok(Self { writer, hash, bytes }),
+                // It expired, or somebody removed it.
+                Err(Error::UploadGone { .. }) => {
+                    tracing::warn!(file = item.file.path, bytes, "its upload is gone: begun anew");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let expected = item.file.size_bytes.min(EXPECTED_BYTES_MAX);
+        let writer = run.store().writer_for(key, expected);
+        Ok(Self { writer, hash: Sha256::new(), bytes: 0 })
+    }
+
+    /// Stops here until the next invocation.
+    async fn pause(self, run: &Run, name: &Name) -> Result<(), Failure> {
+        let sha256_state = hex::encode(self.hash.serialize());
+        let object = self.writer.checkpoint().await?;
+        run.keep_progress(Download::NAME, name, &Progress { object, sha256_state }).await
+    }
+
+    /// Leaves nothing of it in the bucket.
+    async fn forget(self) {
+        if let Err(error) = self.writer.abort().await {
+            tracing::warn!(%error, "an unfinished upload could not be aborted");
+        }
+    }
+}
+
+impl Progress {
+    /// The hash, unless the state is damaged.
+    fn hash(&self) -> Option<Sha256> {
+        let state = hex::decode(&self.sha256_state).ok()?;
+        let state = SerializedState::<Sha256>::try_from(state.as_slice()).ok()?;
+        Sha256::deserialize(&state).ok()
+    }
+}
+
 async fn fetch(
     run: &Run,
     profile: &Profile,
     session: &Session,
     name: &Name,
-) -> Result<(), Failure> {
+    deadline: Deadline,
+) -> Result<Reached, Failure> {
     let mut item: FileItem = run.expect(Inbox::Discovered, name).await?;
     let path = join(&profile.source.directory, &item.file.path);
-    unchanged(session, &path, &item.file).await?;
     let key = run.keys().raw(name.id());
-    let expected = item.file.size_bytes.min(EXPECTED_BYTES_MAX);
-    let mut writer = run.store().writer_for(&key, expected);
-    let mut hash = Sha256::new();
-    let mut bytes = 0_u64;
-    let mut reader = session.reader(&path, 0).await?;
-    while let Some(chunk) = reader.next().await? {
-        bytes += chunk.len() as u64;
-        if bytes > item.file.size_bytes {
-            break;
+    let mut transfer = Transfer::begin(run, &key, &item, name).await?;
+    match copy(session, &path, &item.file, &mut transfer, deadline).await {
+        Ok(true) => {}
+        Ok(false) => {
+            transfer.pause(run, name).await?;
+            return Ok(Reached::Checkpoint);
         }
-        hash.update(&chunk);
-        writer.write(chunk).await?;
+        Err(failure) => {
+            // What may pass goes on at the last checkpoint; for another file there is no use.
+            if failure.class == ErrorClass::SourceChanged {
+                transfer.forget().await;
+            }
+            return Err(failure);
+        }
     }
-    if bytes != item.file.size_bytes {
-        return Err(changed(&item.file, &format!("{bytes} bytes came")));
-    }
-    unchanged(session, &path, &item.file).await?;
+    let Transfer { writer, hash, bytes } = transfer;
     writer.finish().await?;
     item.downloaded = Some(Downloaded { key, bytes, sha256: hex::encode(hash.finalize()) });
-    run.write(Inbox::Downloaded, name, &item).await
+    run.write(Inbox::Downloaded, name, &item).await?;
+    Ok(Reached::End)
+}
+
+/// Reads on until the deadline is near, and tells whether the file ended before.
+async fn copy(
+    session: &Session,
+    path: &str,
+    file: &FileRef,
+    transfer: &mut Transfer,
+    deadline: Deadline,
+) -> Result<bool, Failure> {
+    unchanged(session, path, file).await?;
+    let mut reader = session.reader(path, transfer.bytes).await?;
+    while let Some(chunk) = reader.next().await? {
+        transfer.bytes += chunk.len() as u64;
+        if transfer.bytes > file.size_bytes {
+            break;
+        }
+        transfer.hash.update(&chunk);
+        transfer.writer.write(chunk).await?;
+        if transfer.bytes < file.size_bytes && deadline.is_near() {
+            unchanged(session, path, file).await?;
+            return Ok(false);
+        }
+    }
+    if transfer.bytes != file.size_bytes {
+        return Err(changed(file, &format!("{} bytes came", transfer.bytes)));
+    }
+    unchanged(session, path, file).await?;
+    Ok(true)
 }
 
 /// The file is still the one that was discovered.

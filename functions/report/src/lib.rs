@@ -17,7 +17,7 @@ use domain::{Deadline, Failure, SecretStore, Stage};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use storage::Store;
-use storage::runs::{Run, Work, work_through};
+use storage::runs::{Reached, Run, Work, work_through};
 
 use client::{About, Client};
 
@@ -68,14 +68,14 @@ impl Stage for Report {
     }
 }
 
-async fn report(run: &Run, client: &Client, name: &Name) -> Result<(), Failure> {
+async fn report(run: &Run, client: &Client, name: &Name) -> Result<Reached, Failure> {
     let found: Option<MemberItem> = run.read(Inbox::Reported, name).await?;
     let mut item = match found {
         Some(item) => item,
         None => run.expect(Inbox::Counted, name).await?,
     };
     let mut reported = match item.report.take() {
-        Some(reported) if reported.answer.is_some() => return Ok(()),
+        Some(reported) if reported.answer.is_some() => return Ok(Reached::Already),
         Some(intended) => intended,
         None => Reported {
             idempotency_key: idempotency_key(run, &item),
@@ -91,7 +91,8 @@ async fn report(run: &Run, client: &Client, name: &Name) -> Result<(), Failure> 
     let answer = client.post(&body, &about).await?;
     reported.answer = Some(answer);
     item.report = Some(reported);
-    run.write(Inbox::Reported, name, &item).await
+    run.write(Inbox::Reported, name, &item).await?;
+    Ok(Reached::End)
 }
 
 /// The same for every attempt of every run, unless the member is sent again on purpose.

@@ -18,7 +18,7 @@ use domain::profile::Unpack as Rules;
 use domain::{Deadline, Failure, SecretStore, Stage};
 use storage::Store;
 use storage::blocking::{Object, turn};
-use storage::runs::{Run, Work, work_through};
+use storage::runs::{Reached, Run, Work, work_through};
 
 use members::{Members, ObjectSource};
 
@@ -69,31 +69,22 @@ impl Stage for Unpack {
             concurrency: FILES_AT_ONCE,
             deadline,
         };
-        let stopped = std::sync::atomic::AtomicBool::new(false);
-        let outcome = work_through(&run, work, |name| {
-            let (run, rules, stopped) = (&run, &rules, &stopped);
-            let password = password.clone();
-            async move {
-                if !expand(run, rules, password, &name, deadline).await? {
-                    stopped.store(true, std::sync::atomic::Ordering::Relaxed);
-                }
-                Ok(())
-            }
+        work_through(&run, work, |name| {
+            let (run, rules, password) = (&run, &rules, password.clone());
+            async move { expand(run, rules, password, &name, deadline).await }
         })
-        .await?;
-        let stopped = stopped.load(std::sync::atomic::Ordering::Relaxed);
-        Ok(ParcelOutput { more: outcome.more || stopped })
+        .await
     }
 }
 
-/// Opens one file; `false` when the deadline came first and the rest is for the next invocation.
+/// Opens one file, or as many of its members as there is time for.
 async fn expand(
     run: &Run,
     rules: &Rules,
     password: Option<String>,
     name: &Name,
     deadline: Deadline,
-) -> Result<bool, Failure> {
+) -> Result<Reached, Failure> {
     let mut item: FileItem = run.expect(Inbox::Downloaded, name).await?;
     let Some(downloaded) = item.downloaded.clone() else {
         return Err(Failure::rejected(
@@ -118,11 +109,11 @@ async fn expand(
             unpack_archive(source, &item.file.path, limits, rules, password, members).await?
         };
     if !done {
-        return Ok(false);
+        return Ok(Reached::Checkpoint);
     }
     item.expanded = Some(Expanded { format: format.to_string(), members });
     run.write(Inbox::Expanded, name, &item).await?;
-    Ok(true)
+    Ok(Reached::End)
 }
 
 /// A file that is no archive has one member: itself, with the bytes that were downloaded.

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use archive::{Entry, MemberWriter, Sink, Source};
 use domain::ids::Name;
 use domain::items::{FileItem, MemberItem};
 use domain::keys::Inbox;
-use domain::{Deadline, Failure};
+use domain::{Deadline, Failure, Stage};
 use sha2::{Digest, Sha256};
-use storage::Condition;
 use storage::blocking::{Object, SyncWriter};
 use storage::runs::Run;
 use tokio::runtime::Handle;
+
+use crate::Unpack;
 
 /// An object in the bucket as the archive library reads it.
 pub(crate) struct ObjectSource(pub(crate) Object);
@@ -38,6 +40,8 @@ pub(crate) struct Members {
     run: Run,
     item: Arc<FileItem>,
     done: Arc<Mutex<BTreeMap<String, Name>>>,
+    /// Whether this invocation unpacked a member.
+    moved: Arc<AtomicBool>,
     deadline: Deadline,
     runtime: Handle,
 }
@@ -49,12 +53,12 @@ impl Members {
         item: &FileItem,
         deadline: Deadline,
     ) -> Result<Self, Failure> {
-        let key = progress_key(run, item);
-        let done = run.store().get(&key).await?.map(|found| found.value).unwrap_or_default();
+        let done = run.progress(Unpack::NAME, &item.file.name).await?.unwrap_or_default();
         Ok(Self {
             run: run.clone(),
             item: Arc::new(item.clone()),
             done: Arc::new(Mutex::new(done)),
+            moved: Arc::default(),
             deadline,
             runtime: Handle::current(),
         })
@@ -62,14 +66,7 @@ impl Members {
 
     /// Keeps what was unpacked for the next invocation.
     pub(crate) async fn keep_for_later(&self) -> Result<(), Failure> {
-        let done = self.snapshot();
-        drop(
-            self.run
-                .store()
-                .put(&progress_key(&self.run, &self.item), &done, Condition::Any)
-                .await?,
-        );
-        Ok(())
+        self.run.keep_progress(Unpack::NAME, &self.item.file.name, &self.snapshot()).await
     }
 
     /// The names of all members.
@@ -80,10 +77,6 @@ impl Members {
     fn snapshot(&self) -> BTreeMap<String, Name> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
-
-fn progress_key(run: &Run, item: &FileItem) -> String {
-    format!("{}unpacking/{}.json", run.keys().root(), item.file.name)
 }
 
 impl Sink for Members {
@@ -108,8 +101,9 @@ impl Sink for Members {
         }))
     }
 
+    /// Not before a member was unpacked: every invocation comes further.
     fn stop(&self) -> bool {
-        self.deadline.is_near()
+        self.moved.load(Ordering::Relaxed) && self.deadline.is_near()
     }
 }
 
@@ -160,6 +154,7 @@ impl MemberWriter for MemberFile {
             .block_on(members.run.write(Inbox::Members, &name, &member))
             .map_err(io::Error::other)?;
         members.done.lock().unwrap_or_else(PoisonError::into_inner).insert(path, name);
+        members.moved.store(true, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -10,7 +10,6 @@ mod names;
 mod verify;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::events::{ParcelInput, ParcelOutput};
@@ -19,9 +18,6 @@ use domain::{Deadline, Failure, SecretStore, Stage};
 use storage::Store;
 use storage::runs::{Run, Work, work_through};
 use tokio::sync::OnceCell;
-
-/// Time kept back for telling that a transfer did not end in time.
-const CUT_OFF: Duration = Duration::from_secs(10);
 
 /// The stage.
 pub struct Upload {
@@ -67,7 +63,7 @@ impl Stage for Upload {
                     .await;
                 let session = session.as_ref().map_err(Clone::clone)?;
                 // A transfer ends with a reason before the invocation is cut off without one.
-                session.end_after(deadline.remaining().saturating_sub(CUT_OFF));
+                session.end_after(deadline.for_transfers());
                 deliver::deliver(run, &profile.target, session, &name).await
             }
         })

@@ -5,6 +5,8 @@ mod afterwards;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod checkpoints;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod hostile;

@@ -93,6 +93,9 @@ pub struct RunArguments {
     /// threads of this process. Takes `spark-submit` from SPARK_HOME or PATH.
     #[arg(long, value_name = "MASTER")]
     pub spark: Option<String>,
+    /// Rehearse invocations that may take only that long: what is not done goes on in the next one.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub deadline: Option<u64>,
     /// Rehearse a failure (`STATE=error`, `STATE=repeat`, `STATE=kill`, see below); may be repeated.
     #[arg(long, value_name = "STATE=WHAT")]
     pub inject: Vec<String>,

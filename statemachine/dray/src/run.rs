@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use domain::events::{DiscoverOutcome, Resend, Start, Summary, Verdict};
@@ -12,7 +13,7 @@ use engine::{Injections, Outcome, Status};
 use secrets::FolderSecrets;
 
 use crate::cli::RunArguments;
-use crate::local::{Local, Options, Spark, new_run_id};
+use crate::local::{Invocations, Local, Options, Spark, new_run_id};
 use crate::progress::{Phases, Progress};
 use crate::view;
 
@@ -88,6 +89,7 @@ pub async fn command(arguments: &RunArguments, verbose: bool) -> anyhow::Result<
         Options::new(&arguments.state, Arc::new(FolderSecrets::new(&arguments.secrets)));
     options.injections = Injections::parse(&arguments.inject)?;
     options.observer = Some(Arc::clone(&phases) as _);
+    options.invocations = arguments.deadline.map(Duration::from_secs).map(Invocations::of);
     options.spark = arguments.spark.as_deref().map(spark).transpose()?;
     let local = Local::start(options).await?;
     let work = run_all(&local, &phases, profiles, arguments);

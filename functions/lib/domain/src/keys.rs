@@ -196,6 +196,12 @@ impl RunKeys {
         format!("{}maps/{}", self.root(), phase.word())
     }
 
+    /// Where a stage stands in the middle of an item.
+    #[must_use]
+    pub fn progress(&self, stage: &str, name: &Name) -> String {
+        format!("{}progress/{stage}/{name}.json", self.root())
+    }
+
     /// The parts of the Spark job, plans and partial counts.
     #[must_use]
     pub fn spark(&self) -> String {

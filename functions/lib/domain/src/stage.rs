@@ -31,33 +31,53 @@ pub trait Stage: Send + Sync + 'static {
 
 /// When the invocation will be cut off.
 #[derive(Clone, Copy, Debug)]
-pub struct Deadline(Option<Instant>);
+pub struct Deadline {
+    at: Option<Instant>,
+    margin: Duration,
+}
 
 impl Deadline {
+    /// Time kept back for finishing what is in hand, unless somebody says otherwise.
+    pub const MARGIN: Duration = Duration::from_secs(45);
     /// No end in sight.
-    pub const NONE: Self = Self(None);
+    pub const NONE: Self = Self { at: None, margin: Self::MARGIN };
 
     /// Cut off after that long.
     #[must_use]
     pub fn after(duration: Duration) -> Self {
-        Self(Instant::now().checked_add(duration))
+        Self { at: Instant::now().checked_add(duration), margin: Self::MARGIN }
+    }
+
+    /// Keeps that much time back instead of [`Deadline::MARGIN`].
+    #[must_use]
+    pub const fn with_margin(self, margin: Duration) -> Self {
+        Self { margin, ..self }
     }
 
     /// How long is left.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        self.0.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()))
+        self.at.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// The time kept back.
+    #[must_use]
+    pub const fn margin(&self) -> Duration {
+        self.margin
     }
 
     /// Whether a stage should stop taking on work, so that what it has can be finished.
     #[must_use]
     pub fn is_near(&self) -> bool {
         // On the very nanosecond `<=` would be as good.
-        self.remaining() < Self::MARGIN
+        self.remaining() < self.margin
     }
 
-    /// Time kept back for finishing what is in hand.
-    pub const MARGIN: Duration = Duration::from_secs(45);
+    /// How long a transfer may go on: some of the margin is left to tell that it did not end.
+    #[must_use]
+    pub fn for_transfers(&self) -> Duration {
+        self.remaining().saturating_sub(self.margin / 4)
+    }
 }
 
 /// Whoever knows which executions are running.

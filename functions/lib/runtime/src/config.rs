@@ -1,8 +1,9 @@
 //! A function's configuration: environment variables, read once, all missing names told together.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use domain::Failure;
+use domain::{Deadline, Failure};
 
 /// What a function is told by its environment.
 #[derive(Clone, Debug)]
@@ -21,6 +22,28 @@ impl Config {
     pub const SEAL_CONCURRENCY: &'static str = "DRAYAGE_SEAL_CONCURRENCY";
     /// Where the Spark job's program lies.
     pub const JOB_PREFIX: &'static str = "DRAYAGE_JOB_PREFIX";
+
+    /// Seconds before its end at which an invocation stops taking on work; 45 when not set.
+    pub const DEADLINE_MARGIN: &'static str = "DRAYAGE_DEADLINE_MARGIN_SECONDS";
+
+    /// The time that an invocation keeps back for finishing what is in hand.
+    ///
+    /// # Errors
+    /// `Misconfigured` when it is set to something else than a number of seconds.
+    pub fn deadline_margin() -> Result<Duration, Failure> {
+        Self::margin_of(std::env::var(Self::DEADLINE_MARGIN).ok().as_deref())
+    }
+
+    fn margin_of(text: Option<&str>) -> Result<Duration, Failure> {
+        let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(Deadline::MARGIN) };
+        let seconds = text.parse().ok().filter(|seconds| *seconds > 0);
+        seconds.map(Duration::from_secs).ok_or_else(|| {
+            Failure::misconfigured(
+                "runtime.environment",
+                format!("{} is {text:?} and must be whole seconds.", Self::DEADLINE_MARGIN),
+            )
+        })
+    }
 
     /// Reads the names from the process's environment.
     ///
@@ -88,5 +111,16 @@ mod tests {
             Config::from_lookup(&["A", "B", "C"], |name| (name == "B").then(|| "set".to_owned()))
                 .expect_err("two are missing");
         assert!(failure.message.contains("A, C"), "{failure}");
+    }
+
+    #[test]
+    fn the_deadlines_margin_is_whole_seconds_or_the_default() {
+        assert_eq!(Config::margin_of(None).expect("default"), Deadline::MARGIN);
+        assert_eq!(Config::margin_of(Some("")).expect("default"), Deadline::MARGIN);
+        assert_eq!(Config::margin_of(Some("90")).expect("90"), Duration::from_secs(90));
+        for bad in ["0", "-1", "1.5", "45s"] {
+            let failure = Config::margin_of(Some(bad)).expect_err("bad");
+            assert!(failure.message.contains(bad), "{failure}");
+        }
     }
 }

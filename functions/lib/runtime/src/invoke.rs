@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tracing::{error, info};
 
-/// Time kept back so that a failure is answered before the sandbox is cut off.
+/// Time kept back so that a failure is answered before the sandbox is cut off; less if the
+/// deadline's margin is small.
 const ANSWER_MARGIN: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A stage without its types, as local callers keep them in a table.
@@ -69,7 +70,7 @@ async fn guarded<S: Stage>(
     })?;
     // A task of its own catches a panic; aborting it with the caller keeps cancellation whole.
     let task = AbortOnDrop(tokio::spawn(async move { stage.handle(input, deadline).await }));
-    let limit = deadline.remaining().saturating_sub(ANSWER_MARGIN);
+    let limit = deadline.remaining().saturating_sub(ANSWER_MARGIN.min(deadline.margin() / 8));
     let output = match tokio::time::timeout(limit, task).await {
         Ok(Ok(outcome)) => outcome?,
         Ok(Err(_)) => {

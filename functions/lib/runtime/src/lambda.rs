@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use domain::{Deadline, Failure, Stage};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
@@ -29,21 +29,24 @@ where
     F: Future<Output = Result<S, Failure>>,
 {
     log_as_json();
-    let built = match Config::from_env(names) {
-        Ok(config) => build(config).await.map(Arc::new),
-        Err(failure) => Err(failure),
+    let built = match (Config::from_env(names), Config::deadline_margin()) {
+        (Ok(config), Ok(margin)) => build(config).await.map(|stage| (Arc::new(stage), margin)),
+        (Err(failure), _) | (_, Err(failure)) => Err(failure),
     };
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| answer(built.clone(), event))).await
 }
 
 async fn answer<S: Stage>(
-    built: Result<Arc<S>, Failure>,
+    built: Result<(Arc<S>, Duration), Failure>,
     event: LambdaEvent<Value>,
 ) -> Result<Value, Diagnostic> {
     let begun = Instant::now();
     let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
     let outcome = match built {
-        Ok(stage) => invoke(stage, event.payload, Deadline::after(left)).await,
+        Ok((stage, margin)) => {
+            let deadline = Deadline::after(left).with_margin(margin);
+            invoke(stage, event.payload, deadline).await
+        }
         Err(failure) => {
             tracing::error!(stage = S::NAME, code = %failure.code, "{}", failure.message);
             Err(failure)

@@ -7,6 +7,7 @@ mod services;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use domain::events::{Start, Summary};
@@ -48,6 +49,23 @@ pub fn substitutions() -> BTreeMap<String, String> {
     functions.chain(others.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
 }
 
+/// Invocations of another length than the state machine's.
+#[derive(Clone, Copy, Debug)]
+pub struct Invocations {
+    /// When one is cut off.
+    pub limit: Duration,
+    /// How long before that it stops taking on work.
+    pub margin: Duration,
+}
+
+impl Invocations {
+    /// With a quarter kept back for finishing.
+    #[must_use]
+    pub fn of(limit: Duration) -> Self {
+        Self { limit, margin: limit / 4 }
+    }
+}
+
 /// A Spark of this machine.
 #[derive(Clone, Debug)]
 pub struct Spark {
@@ -67,6 +85,8 @@ pub struct Options {
     pub secrets: Arc<dyn SecretStore>,
     /// Real Spark counts large members; without it, threads of this process do.
     pub spark: Option<Spark>,
+    /// How long every invocation may take; without it, what the state machine says.
+    pub invocations: Option<Invocations>,
     /// Rehearsed failures.
     pub injections: Injections,
     /// Time; tests bring one that does not wait.
@@ -83,6 +103,7 @@ impl Options {
             state: state.into(),
             secrets,
             spark: None,
+            invocations: None,
             injections: Injections::new(),
             clock: Arc::new(SystemClock),
             observer: None,
@@ -118,7 +139,8 @@ impl Local {
         let functions = Functions::new(&store, &options.secrets, &executions);
         let runner = runner(options.spark, &s3, &store).await?;
         let emr = EmrServerless::new(state.join("emr"), runner);
-        let services = services::LocalServices::new(store.clone(), functions, emr);
+        let services =
+            services::LocalServices::new(store.clone(), functions, emr, options.invocations);
         let machine = Arc::new(Machine::load(DEFINITION, &substitutions())?);
         let mut builder = Engine::builder(machine, Arc::new(services), options.clock)
             .injections(options.injections)

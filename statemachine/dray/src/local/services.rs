@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use storage::{Condition, Store};
 
-use super::Functions;
+use super::{Functions, Invocations};
 use crate::emr::{EmrServerless, JobRun, JobState, Refusal, StartJobRun};
 
 /// A state waits this much longer than its function may run, so the function ends first.
@@ -21,11 +21,18 @@ pub(super) struct LocalServices {
     store: Store,
     functions: Functions,
     emr: EmrServerless,
+    /// When that is rehearsed.
+    invocations: Option<Invocations>,
 }
 
 impl LocalServices {
-    pub(super) const fn new(store: Store, functions: Functions, emr: EmrServerless) -> Self {
-        Self { store, functions, emr }
+    pub(super) const fn new(
+        store: Store,
+        functions: Functions,
+        emr: EmrServerless,
+        invocations: Option<Invocations>,
+    ) -> Self {
+        Self { store, functions, emr, invocations }
     }
 
     fn bucket(&self, bucket: &str) -> Store {
@@ -42,9 +49,11 @@ impl Services for LocalServices {
                 format!("There is no function named {}.", call.function_name),
             ));
         };
-        let deadline = call.timeout.map_or(Deadline::NONE, |timeout| {
-            Deadline::after(timeout.saturating_sub(TIMEOUT_MARGIN))
-        });
+        let deadline = match (self.invocations, call.timeout) {
+            (Some(own), _) => Deadline::after(own.limit).with_margin(own.margin),
+            (None, Some(timeout)) => Deadline::after(timeout.saturating_sub(TIMEOUT_MARGIN)),
+            (None, None) => Deadline::NONE,
+        };
         function(call.payload, deadline).await.map_err(|failure| lambda_error(&failure))
     }
 

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::{Condition, Store};
 
 pub use lease::{LeaseOutcome, holds_lease, release_lease, take_lease};
-pub use parcel::{Work, work_through};
+pub use parcel::{Reached, Work, work_through};
 
 /// Items that are read in one go: as many as keep memory small.
 const BATCH: usize = 256;
@@ -174,6 +174,33 @@ impl Run {
         item: &T,
     ) -> Result<(), Failure> {
         drop(self.store.put(&self.keys.item(inbox, name), item, Condition::Any).await?);
+        Ok(())
+    }
+
+    /// Where a stage stopped in the middle of an item, if it did.
+    ///
+    /// # Errors
+    /// `Transient` from storage; `Rejected` when the document is damaged.
+    pub async fn progress<T: DeserializeOwned>(
+        &self,
+        stage: &str,
+        name: &Name,
+    ) -> Result<Option<T>, Failure> {
+        Ok(self.store.get(&self.keys.progress(stage, name)).await?.map(|found| found.value))
+    }
+
+    /// Keeps where a stage stops in the middle of an item.
+    ///
+    /// # Errors
+    /// `Transient` from storage.
+    pub async fn keep_progress<T: Serialize + Sync>(
+        &self,
+        stage: &str,
+        name: &Name,
+        progress: &T,
+    ) -> Result<(), Failure> {
+        let key = self.keys.progress(stage, name);
+        drop(self.store.put(&key, progress, Condition::Any).await?);
         Ok(())
     }
 

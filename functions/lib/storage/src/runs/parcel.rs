@@ -26,43 +26,78 @@ pub struct Work<'a> {
     pub deadline: Deadline,
 }
 
+/// How far an item came in this invocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// To its end.
+    End,
+    /// To a place that it keeps; the next invocation goes on from there.
+    Checkpoint,
+    /// An earlier invocation had brought it to its end.
+    Already,
+}
+
+impl From<()> for Reached {
+    fn from((): ()) -> Self {
+        Self::End
+    }
+}
+
 /// Calls `each` for every item of the parcel that is neither done nor failed.
 ///
 /// An item that is rejected, or whose source changed, goes to `failed/` and its neighbours go on. A
 /// fault of the whole partner writes the halt order. A fault that may pass is returned after the
 /// neighbours were tried, so that the retry finds only what is left.
 ///
+/// When the deadline is near, what was not taken on yet is left to the next invocation; but only
+/// after some item was brought further, so that a parcel always comes to its end.
+///
 /// # Errors
 /// `Misconfigured` before anything else; else `Throttled`, else `Transient`, when any item met it.
-pub async fn work_through<F, W>(run: &Run, work: Work<'_>, each: F) -> Result<ParcelOutput, Failure>
+pub async fn work_through<F, W, R>(
+    run: &Run,
+    work: Work<'_>,
+    each: F,
+) -> Result<ParcelOutput, Failure>
 where
     F: Fn(Name) -> W,
-    W: Future<Output = Result<(), Failure>>,
+    W: Future<Output = Result<R, Failure>>,
+    R: Into<Reached>,
 {
     run.check_halt().await?;
     let parcel = run.parcel(work.input.phase, &work.input.parcel).await?;
-    let stop = AtomicBool::new(false);
+    let state = State::default();
     let worst = futures::stream::iter(parcel.names)
-        .map(|name| one(run, &work, &each, name, &stop))
+        .map(|name| one(run, &work, &each, name, &state))
         .buffer_unordered(work.concurrency.max(1))
         .fold(None, |worst, outcome| async move { graver(worst, outcome.err()) })
         .await;
     match worst {
         Some(failure) => Err(failure),
-        None => Ok(ParcelOutput { more: stop.load(Ordering::Relaxed) }),
+        None => Ok(ParcelOutput { more: state.stop.load(Ordering::Relaxed) }),
     }
 }
 
-async fn one<F, W>(
+/// What the items of one invocation know of each other.
+#[derive(Default)]
+struct State {
+    /// Nothing more is taken on; there is something left.
+    stop: AtomicBool,
+    /// An item was brought further.
+    moved: AtomicBool,
+}
+
+async fn one<F, W, R>(
     run: &Run,
     work: &Work<'_>,
     each: &F,
     name: Name,
-    stop: &AtomicBool,
+    State { stop, moved }: &State,
 ) -> Result<(), Failure>
 where
     F: Fn(Name) -> W,
-    W: Future<Output = Result<(), Failure>>,
+    W: Future<Output = Result<R, Failure>>,
+    R: Into<Reached>,
 {
     if stop.load(Ordering::Relaxed)
         || run.has_any(work.done, &name).await?
@@ -70,11 +105,18 @@ where
     {
         return Ok(());
     }
-    if work.deadline.is_near() {
+    if moved.load(Ordering::Relaxed) && work.deadline.is_near() {
         stop.store(true, Ordering::Relaxed);
         return Ok(());
     }
-    let Err(failure) = each(name.clone()).await else { return Ok(()) };
+    let failure = match each(name.clone()).await.map(Into::into) {
+        Ok(reached) => {
+            moved.fetch_or(reached != Reached::Already, Ordering::Relaxed);
+            stop.fetch_or(reached == Reached::Checkpoint, Ordering::Relaxed);
+            return Ok(());
+        }
+        Err(failure) => failure,
+    };
     match failure.class {
         ErrorClass::Rejected | ErrorClass::SourceChanged => {
             tracing::warn!(
