@@ -160,8 +160,8 @@ async fn fetch(
             return Ok(Reached::Checkpoint);
         }
         Err(failure) => {
-            // What may pass goes on at the last checkpoint; for another file there is no use.
-            if failure.class == ErrorClass::SourceChanged {
+            // What may pass goes on at the last checkpoint; a file that is given up leaves nothing.
+            if matches!(failure.class, ErrorClass::SourceChanged | ErrorClass::Rejected) {
                 transfer.forget().await;
             }
             return Err(failure);

@@ -57,6 +57,7 @@ pub(super) fn locate(job: &Job<'_>) -> Result<(Extent, Tail), Error> {
 
 fn read_tail(job: &Job<'_>) -> Result<Tail, Error> {
     let length = job.source.len();
+    // What an end record and its locator take at most; more would do as well.
     let wanted = (LOCATOR_BYTES + END_BYTES + usize::from(u16::MAX)) as u64;
     let offset = length.saturating_sub(wanted);
     let mut bytes = vec![0; usize::try_from(length - offset).unwrap_or_default()];

@@ -105,6 +105,8 @@ def good(out):
             "a zip64 end record that counts entries of other volumes")
     out.bad("forged-zip64-astray.zip", body + record + b"." + tail, "corrupt", None,
             "a zip64 end record that is not where its locator says")
+    out.bad("forged-zip64-unsigned.zip", body + record + tail.replace(b"PK\x06\x06", b"PK\x06\x08"),
+            "corrupt", None, "a zip64 end record without its signature")
 
 
 def contradictions(out):
