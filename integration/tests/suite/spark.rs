@@ -148,6 +148,29 @@ async fn spark_counts_exactly_wherever_it_cuts_and_whatever_dies() {
     assert_eq!(counts(&run(&by_threads, None).await), expected);
 }
 
+/// As a person types it: Spark from PATH, `dray` itself as the counter, invocations of a minute.
+#[test]
+fn the_command_counts_with_the_spark_that_is_installed() {
+    let world = world();
+    let (large, large_records) = records(2 << 20);
+    world.put("large.csv", &large);
+    let own = spark(Vec::new()).program;
+    let path = std::env::var("PATH").expect("a PATH");
+    let finished = Dray::run(&world, &[])
+        .arg("--json")
+        .arg("--spark")
+        .arg("local[2]")
+        .arg("--deadline")
+        .arg("60")
+        .env("PATH", format!("{}:{path}", own.parent().expect("a folder").display()))
+        .env("SPARK_HOME", "")
+        .finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let expected = BTreeMap::from([("large.csv".to_owned(), Some(large_records))]);
+    assert_eq!(counts(&finished.summary()), expected);
+    assert!(log(&world).contains("count-large: 1 ranges"), "{}", log(&world));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spark_that_fails_costs_the_large_members_alone() {
     let failing =

@@ -49,7 +49,7 @@ impl SparkApplication {
         let advice = match error.code() {
             Some("ResourceNotFoundException") => "Look at its id, the region and the account.",
             Some("ValidationException") => {
-                "A started application takes no change: aws emr-serverless stop-application."
+                "A started one takes no change; stop it first: aws emr-serverless stop-application."
             }
             Some("AccessDeniedException") => "Allow emr-serverless:UpdateApplication.",
             _ => {

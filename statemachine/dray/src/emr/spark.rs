@@ -113,6 +113,10 @@ impl SparkSubmit {
         let out = std::fs::File::create(log)?;
         command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        // Spark takes an empty one for a place.
+        if std::env::var_os("SPARK_HOME").is_some_and(|home| home.is_empty()) {
+            command.env_remove("SPARK_HOME");
+        }
         // The spark-submit of a Python environment wants the Python beside it.
         let own = self.program.parent().filter(|folder| !folder.as_os_str().is_empty());
         let path = std::env::var_os("PATH").unwrap_or_default();
