@@ -20,7 +20,8 @@ FUZZ_SECONDS ?= 60
 # Whose mutants are tried: what decides about limits, counts, keys, host keys, renames, verification.
 MUTATED := domain records archive openpgp sftp
 
-# Groups of the benchmark; without a choice, all but memory, which needs 30 GiB of disk.
+# Groups of the benchmark; without a choice, all but memory, which needs 30 GiB of disk, and spark,
+# which needs 16 GiB.
 ROWS ?= large,small,far,unpack,count,seal,whole
 
 .PHONY: demo test bench fuzz mutants lint fmt packages tools peers

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::Permissions;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 /// A GnuPG home of its own; its agent ends when this is dropped.
@@ -141,24 +143,59 @@ impl Gpg {
         opened.collect()
     }
 
+    /// Opens a file of any size and returns the plaintext's SHA-256 in hex.
+    ///
+    /// # Panics
+    /// When gpg does not open it.
+    #[must_use]
+    pub fn hash(&self, file: &Path) -> String {
+        let mut gpg = self.command(&["--decrypt"]);
+        let mut running =
+            gpg.arg(file).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("gpg starts");
+        let mut plain = running.stdout.take().expect("its output");
+        let mut hash = Sha256::new();
+        let mut piece = vec![0; 1 << 20];
+        loop {
+            let read = plain.read(&mut piece).expect("plaintext");
+            if read == 0 {
+                break;
+            }
+            hash.update(&piece[..read]);
+        }
+        assert!(
+            running.wait().expect("gpg ends").success(),
+            "gpg does not open {}",
+            file.display()
+        );
+        hex::encode(hash.finalize())
+    }
+
     fn export(&self, user: &str) -> String {
         String::from_utf8(self.gpg(&["--armor", "--export", user])).expect("armor is ASCII")
     }
 
     /// Runs gpg, which must succeed, and returns its standard output.
     fn gpg(&self, arguments: &[&str]) -> Vec<u8> {
-        let output = Command::new("gpg")
-            .env("GNUPGHOME", self.home.path())
-            .env("LC_ALL", "C")
-            .args(["--batch", "--no-tty", "--yes", "--quiet", "--trust-model", "always"])
-            .args(["--pinentry-mode", "loopback", "--passphrase", ""])
-            .args(arguments)
-            .stdin(Stdio::null())
+        let output = self
+            .command(arguments)
             .output()
             .expect("gpg is missing: install gnupg, the tests open what was delivered with it");
         let words = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "gpg {:?}: {words}", arguments.first());
         output.stdout
+    }
+}
+
+impl Gpg {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut gpg = Command::new("gpg");
+        gpg.env("GNUPGHOME", self.home.path())
+            .env("LC_ALL", "C")
+            .args(["--batch", "--no-tty", "--yes", "--quiet", "--trust-model", "always"])
+            .args(["--pinentry-mode", "loopback", "--passphrase", ""])
+            .args(arguments)
+            .stdin(Stdio::null());
+        gpg
     }
 }
 

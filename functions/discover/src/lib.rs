@@ -102,6 +102,7 @@ impl Discover {
             nonce: uuid::Uuid::new_v4().to_string(),
             taken_at: Timestamp::now(),
             released_at: None,
+            taken_from: Vec::new(),
         };
         take_lease(&self.store, &input.start.partner, &wanted, &*self.executions).await
     }
@@ -214,13 +215,20 @@ impl Stage for Discover {
         if !self.claim_trigger(&input).await? {
             return Ok(self.output(DiscoverOutcome::Duplicate, None));
         }
-        if let LeaseOutcome::Busy(holder) = self.lease(&input).await? {
-            tracing::info!(partner = input.start.partner, holder = holder.run, "partner is busy");
-            return Ok(self.output(DiscoverOutcome::Busy, None));
-        }
+        let lease = match self.lease(&input).await? {
+            LeaseOutcome::Held(lease) => lease,
+            LeaseOutcome::Busy(holder) => {
+                let partner = input.start.partner;
+                tracing::info!(partner, holder = holder.run, "partner is busy");
+                return Ok(self.output(DiscoverOutcome::Busy, None));
+            }
+        };
         // An answer that was lost is given again, so that a repeated call finds the same files.
         if let Some(found) = self.store.get::<Discovery>(&run.keys().discovery()).await? {
             return Ok(found.value.output);
+        }
+        for dead in &lease.taken_from {
+            Run::new(&self.store, &input.start.partner, dead).abort_uploads().await;
         }
         self.explore(&run, &input).await
     }

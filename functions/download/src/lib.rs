@@ -12,10 +12,9 @@ use domain::events::{ParcelInput, ParcelOutput};
 use domain::ids::Name;
 use domain::items::{Downloaded, FileItem, FileRef};
 use domain::keys::Inbox;
-use domain::{Deadline, ErrorClass, Failure, Profile, SecretStore, Stage};
+use domain::{Deadline, ErrorClass, Failure, Midstate, Profile, SecretStore, Stage};
 use serde::{Deserialize, Serialize};
 use sftp::Session;
-use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest, Sha256};
 use storage::runs::{Reached, Run, Work, work_through};
 use storage::{Checkpoint, Error, Store, Writer};
@@ -87,8 +86,8 @@ impl Stage for Download {
 struct Progress {
     /// What the bucket has.
     object: Checkpoint,
-    /// SHA-256 of that much, unfinished, in hex.
-    sha256_state: String,
+    /// SHA-256 of that much.
+    sha256: Midstate,
 }
 
 /// A file on its way into the bucket.
@@ -102,7 +101,8 @@ impl Transfer {
     /// From where an earlier invocation stopped, else from the first byte.
     async fn begin(run: &Run, key: &str, item: &FileItem, name: &Name) -> Result<Self, Failure> {
         let kept: Option<Progress> = run.progress(Download::NAME, name).await?;
-        if let Some((hash, object)) = kept.and_then(|kept| Some((kept.hash()?, kept.object))) {
+        if let Some((hash, object)) = kept.and_then(|kept| Some((kept.sha256.hash()?, kept.object)))
+        {
             let bytes = object.offset;
             match run.store().resume(key, object).await {
                 Ok(writer) => return Ok(Self { writer, hash, bytes }),
@@ -120,9 +120,9 @@ impl Transfer {
 
     /// Stops here until the next invocation.
     async fn pause(self, run: &Run, name: &Name) -> Result<(), Failure> {
-        let sha256_state = hex::encode(self.hash.serialize());
+        let sha256 = Midstate::of(&self.hash);
         let object = self.writer.checkpoint().await?;
-        run.keep_progress(Download::NAME, name, &Progress { object, sha256_state }).await
+        run.keep_progress(Download::NAME, name, &Progress { object, sha256 }).await
     }
 
     /// Leaves nothing of it in the bucket.
@@ -130,15 +130,6 @@ impl Transfer {
         if let Err(error) = self.writer.abort().await {
             tracing::warn!(%error, "an unfinished upload could not be aborted");
         }
-    }
-}
-
-impl Progress {
-    /// The hash, unless the state is damaged.
-    fn hash(&self) -> Option<Sha256> {
-        let state = hex::decode(&self.sha256_state).ok()?;
-        let state = SerializedState::<Sha256>::try_from(state.as_slice()).ok()?;
-        Sha256::deserialize(&state).ok()
     }
 }
 

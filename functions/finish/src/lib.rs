@@ -55,6 +55,7 @@ impl Finish {
         let page = html::page(&summary).into_bytes().into();
         drop(self.store.put_bytes(&run.keys().report(), page, Condition::Any).await?);
         account::delete_delivered_data(run, &summary).await?;
+        run.abort_uploads().await;
         Ok(FinishOutput {
             verdict: summary.verdict,
             delivered: summary.totals.delivered,

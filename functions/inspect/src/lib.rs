@@ -22,13 +22,15 @@ const MEMBERS_AT_ONCE: usize = 4;
 /// The stage.
 pub struct Inspect {
     store: Store,
+    sealable_bytes: u64,
 }
 
 impl Inspect {
-    /// Counts inside that bucket.
+    /// Counts inside that bucket. Members of more than `sealable_bytes` are rejected before anything
+    /// is spent on them: Encrypt could not seal them within one invocation.
     #[must_use]
-    pub const fn new(store: Store) -> Self {
-        Self { store }
+    pub const fn new(store: Store, sealable_bytes: u64) -> Self {
+        Self { store, sealable_bytes }
     }
 }
 
@@ -54,13 +56,18 @@ impl Stage for Inspect {
         };
         work_through(&run, work, |name| {
             let (run, rules) = (&run, &rules);
-            async move { inspect(run, rules, &name).await }
+            async move { inspect(run, rules, &name, self.sealable_bytes).await }
         })
         .await
     }
 }
 
-async fn inspect(run: &Run, rules: &Records, name: &Name) -> Result<(), Failure> {
+async fn inspect(
+    run: &Run,
+    rules: &Records,
+    name: &Name,
+    sealable_bytes: u64,
+) -> Result<(), Failure> {
     let mut item: MemberItem = run.expect(Inbox::Members, name).await?;
     if item.resend.is_none() {
         let key = keys::ledger_member(run.keys().partner(), name.id());
@@ -68,6 +75,18 @@ async fn inspect(run: &Run, rules: &Records, name: &Name) -> Result<(), Failure>
         if let Some(receipt) = row.and_then(|row| row.value.delivered) {
             return run.write(Inbox::Delivered, name, &receipt).await;
         }
+    }
+    if item.bytes > sealable_bytes {
+        return Err(Failure::rejected(
+            "inspect.too_large_to_seal",
+            format!(
+                "{} has {} bytes. A member is sealed within one invocation, which takes \
+                 {sealable_bytes} bytes at most; ask the partner to split it, or raise \
+                 DRAYAGE_SEALABLE_BYTES if your Encrypt is faster.",
+                item.label(),
+                item.bytes
+            ),
+        ));
     }
     if item.bytes > rules.large_above_bytes && Model::of(rules)?.is_splittable() {
         return run.write(Inbox::Large, name, &item).await;

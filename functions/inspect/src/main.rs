@@ -8,7 +8,7 @@ use storage::Store;
 async fn main() -> Result<(), runtime::Error> {
     runtime::serve(&[Config::BUCKET], async |config: Config| {
         let store = Store::from_env(config.get(Config::BUCKET)).await;
-        Ok(Inspect::new(store))
+        Ok(Inspect::new(store, Config::sealable_bytes()?))
     })
     .await
 }

@@ -15,7 +15,7 @@ use domain::ids::Name;
 use domain::items::{Downloaded, Expanded, FileItem, MemberItem};
 use domain::keys::Inbox;
 use domain::profile::Unpack as Rules;
-use domain::{Deadline, Failure, SecretStore, Stage};
+use domain::{Deadline, ErrorClass, Failure, SecretStore, Stage};
 use storage::Store;
 use storage::blocking::{Object, turn};
 use storage::runs::{Reached, Run, Work, work_through};
@@ -159,14 +159,27 @@ async fn unpack_archive(
             name_charset: charset,
             parallelism: members_at_once(),
         };
-        let outcome = archive::unpack(&source, &path, &limits, &options, &members)?;
-        Ok::<_, Failure>((members, outcome.more))
+        let outcome = archive::unpack(&source, &path, &limits, &options, &members);
+        (members, outcome.map_err(Failure::from))
     });
-    let (members, more) = work.await.map_err(died)??;
-    if more {
-        members.keep_for_later().await?;
+    let (members, outcome) = work.await.map_err(died)?;
+    match outcome {
+        Ok(outcome) => {
+            if outcome.more {
+                members.keep_for_later().await?;
+            }
+            Ok((members.names(), !outcome.more))
+        }
+        Err(failure) => {
+            // What may pass goes on from here; of an archive that is refused nothing is left.
+            if failure.class == ErrorClass::Rejected {
+                members.forget().await;
+            } else {
+                members.keep_for_later().await?;
+            }
+            Err(failure)
+        }
     }
-    Ok((members.names(), !more))
 }
 
 fn members_at_once() -> usize {

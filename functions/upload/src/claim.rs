@@ -56,7 +56,35 @@ pub(crate) async fn claim(run: &Run, name: &Name, claim: Claim) -> Result<Claime
     Ok(Claimed::Ours(Box::new(Held { row, etag, key })))
 }
 
+/// The claim of an earlier invocation of this run that stopped in the middle, if it still stands and
+/// nothing speaks against going on with it.
+pub(crate) async fn again(
+    run: &Run,
+    name: &Name,
+    nonce: &str,
+    draft: &Receipt,
+    direct: bool,
+) -> Result<Option<Box<Held>>, Failure> {
+    let key = keys::ledger_member(run.keys().partner(), name.id());
+    let Some(found) = run.store().get::<LedgerRow>(&key).await? else {
+        return Ok(None);
+    };
+    let LedgerRow { claim, delivered, .. } = &found.value;
+    let receipt = &claim.receipt;
+    let same = claim.run == run.keys().run()
+        && claim.nonce == nonce
+        && receipt.remote_path == draft.remote_path
+        && receipt.sealed_sha256 == draft.sealed_sha256;
+    let open = delivered.is_none() && (direct || !claim.renaming);
+    Ok((same && open).then(|| Box::new(Held { row: found.value, etag: found.etag, key })))
+}
+
 impl Held {
+    /// The claim that this invocation works under.
+    pub(crate) fn claim(&self) -> &Claim {
+        &self.row.claim
+    }
+
     /// Claims before this one: the bytes of any of them may be at the target.
     pub(crate) fn earlier(&self) -> &[Claim] {
         &self.row.earlier

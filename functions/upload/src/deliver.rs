@@ -1,27 +1,29 @@
 //! Delivering one member over an open connection.
 
-use domain::Failure;
 use domain::ids::Name;
 use domain::items::{Claim, MemberItem, Receipt, Sealed, Verified};
 use domain::keys::Inbox;
-use domain::profile::{Rename, Target, Verify};
+use domain::profile::{Rename, Target};
+use domain::{Deadline, Failure, Stage};
 use jiff::Timestamp;
-use sftp::{RenamePolicy, Session, WriteMode};
-use sha2::{Digest, Sha256};
-use storage::runs::{Run, holds_lease};
-use storage::{Condition, Range};
+use sftp::{RenamePolicy, Session};
+use storage::Condition;
+use storage::runs::{Reached, Run, holds_lease};
 
-use crate::claim::{Claimed, claim};
+use crate::Upload;
+use crate::claim::{Claimed, Held, again, claim};
 use crate::names::{NAME_BYTES, final_name, temporary_name};
-use crate::verify::{Expected, MISMATCH, lost_source, mismatch, verify_path, verify_written};
+use crate::transfer::{CIPHERTEXT_CHANGED, Progress, Transfer};
+use crate::verify::{Check, Expected, MISMATCH, ReadBack, lost_source, mismatch, verify_path};
 
-/// Delivers one member, or finds that it was delivered.
+/// Delivers one member, or as much of it as there is time for, or finds that it was delivered.
 pub(crate) async fn deliver(
     run: &Run,
     target: &Target,
     session: &Session,
     name: &Name,
-) -> Result<(), Failure> {
+    deadline: Deadline,
+) -> Result<Reached, Failure> {
     let item: MemberItem = run.expect(Inbox::Sealed, name).await?;
     let Some(sealed) = item.sealed.clone() else {
         return Err(Failure::rejected(
@@ -30,44 +32,140 @@ pub(crate) async fn deliver(
         ));
     };
     let final_path = final_path(target, &item, &sealed)?;
-    let mut receipt = draft(run, &item, &sealed, &final_path);
-    let mine = Claim {
-        run: run.keys().run().to_owned(),
-        nonce: uuid::Uuid::new_v4().simple().to_string(),
-        at: receipt.claimed_at,
-        renaming: false,
-        receipt: receipt.clone(),
-    };
-    let temporary_path = temporary_path(target, &mine);
+    let draft = draft(run, &item, &sealed, &final_path);
     if !holds_lease(run.store(), run.keys().partner(), run.keys().run()).await? {
         return Err(lease_lost(run));
     }
-    let mut held = match claim(run, name, mine).await? {
-        Claimed::Delivered(receipt) => return run.write(Inbox::Delivered, name, &*receipt).await,
-        Claimed::Ours(held) => held,
+    let work = Delivery { run, target, session, name, deadline };
+    let (mut receipt, held) = match work.go_on(&draft).await? {
+        Some((held, progress)) => match work.send(held, progress, draft, &sealed).await? {
+            None => return Ok(Reached::Checkpoint),
+            Some(sent) => sent,
+        },
+        None => match work.begin(draft, &item, &sealed).await? {
+            Begun::Delivered(receipt) => {
+                run.write(Inbox::Delivered, name, &*receipt).await?;
+                return Ok(Reached::End);
+            }
+            Begun::Adopted(receipt, held) => (*receipt, held),
+            Begun::Ready(receipt, held) => {
+                let progress = Progress::begin(&held.claim().nonce);
+                match work.send(held, progress, *receipt, &sealed).await? {
+                    None => return Ok(Reached::Checkpoint),
+                    Some(sent) => sent,
+                }
+            }
+        },
     };
-    match adopted(session, target, held.earlier()).await? {
-        Some(found) => receipt = Receipt { run: run.keys().run().to_owned(), ..found },
-        None => {
-            reserve_name(run, &item, &final_path).await?;
-            held.give_up_earlier(run, name).await?;
-            sweep(session, target, held.earlier()).await;
-            free_or_refuse(session, target, &receipt, held.earlier()).await?;
-            if target.rename == Rename::Direct {
-                held.confirm(run, &receipt).await?;
-            }
-            session.refuse_full(&target.directory, sealed.bytes).await?;
-            receipt.verified = send(run, session, target, &sealed, &temporary_path).await?;
-            if target.rename != Rename::Direct {
-                free_or_refuse(session, target, &receipt, &[]).await?;
-                held.confirm(run, &receipt).await?;
-                rename(session, target, &temporary_path, &receipt).await?;
-            }
-        }
-    }
     receipt.delivered_at = Timestamp::now();
     held.close(run, &receipt).await?;
-    run.write(Inbox::Delivered, name, &receipt).await
+    run.write(Inbox::Delivered, name, &receipt).await?;
+    Ok(Reached::End)
+}
+
+/// One member's delivery in one invocation.
+struct Delivery<'a> {
+    run: &'a Run,
+    target: &'a Target,
+    session: &'a Session,
+    name: &'a Name,
+    deadline: Deadline,
+}
+
+/// What a new claim came to.
+enum Begun {
+    /// The ledger had its receipt.
+    Delivered(Box<Receipt>),
+    /// An earlier attempt had brought it to its place.
+    Adopted(Box<Receipt>, Box<Held>),
+    /// Nothing stands in the way of sending it.
+    Ready(Box<Receipt>, Box<Held>),
+}
+
+impl Delivery<'_> {
+    /// Goes on with what an earlier invocation of this run had begun, if that still stands.
+    async fn go_on(&self, draft: &Receipt) -> Result<Option<(Box<Held>, Progress)>, Failure> {
+        let kept: Option<Progress> = self.run.progress(Upload::NAME, self.name).await?;
+        let Some(progress) = kept else { return Ok(None) };
+        let direct = self.target.rename == Rename::Direct;
+        let Some(held) = again(self.run, self.name, &progress.nonce, draft, direct).await? else {
+            return Ok(None);
+        };
+        let path = temporary_path(self.target, held.claim());
+        let there = self.session.stat(&path).await?.is_some_and(|file| file.size >= progress.sent);
+        if !there {
+            tracing::warn!(path, sent = progress.sent, "what was sent is gone: begun anew");
+        }
+        Ok(there.then_some((held, progress)))
+    }
+
+    /// Claims the member and makes sure that its place is free.
+    async fn begin(
+        &self,
+        draft: Receipt,
+        item: &MemberItem,
+        sealed: &Sealed,
+    ) -> Result<Begun, Failure> {
+        let Self { run, target, session, name, .. } = self;
+        let mine = Claim {
+            run: run.keys().run().to_owned(),
+            nonce: uuid::Uuid::new_v4().simple().to_string(),
+            at: draft.claimed_at,
+            renaming: false,
+            receipt: draft.clone(),
+        };
+        let mut held = match claim(run, name, mine).await? {
+            Claimed::Delivered(receipt) => return Ok(Begun::Delivered(receipt)),
+            Claimed::Ours(held) => held,
+        };
+        if let Some(found) = adopted(session, target, held.earlier()).await? {
+            let receipt = Receipt { run: run.keys().run().to_owned(), ..found };
+            return Ok(Begun::Adopted(Box::new(receipt), held));
+        }
+        reserve_name(run, item, &draft.remote_path).await?;
+        held.give_up_earlier(run, name).await?;
+        sweep(session, target, held.earlier()).await;
+        free_or_refuse(session, target, &draft, held.earlier()).await?;
+        if target.rename == Rename::Direct {
+            held.confirm(run, &draft).await?;
+        }
+        session.refuse_full(&target.directory, sealed.bytes).await?;
+        Ok(Begun::Ready(Box::new(draft), held))
+    }
+
+    /// Sends, verifies and renames; `None` when the deadline came first.
+    async fn send(
+        &self,
+        mut held: Box<Held>,
+        mut progress: Progress,
+        mut receipt: Receipt,
+        sealed: &Sealed,
+    ) -> Result<Option<(Receipt, Box<Held>)>, Failure> {
+        let Self { run, target, session, name, deadline } = *self;
+        let path = temporary_path(target, held.claim());
+        receipt.claimed_at = held.claim().at;
+        let transfer = Transfer { run, session, target, sealed, path: &path, deadline };
+        let verified = match transfer.send(&mut progress).await {
+            Ok(Some(verified)) => verified,
+            Ok(None) => {
+                run.keep_progress(Upload::NAME, name, &progress).await?;
+                return Ok(None);
+            }
+            Err(failure) => {
+                if failure.code == MISMATCH || failure.code == CIPHERTEXT_CHANGED {
+                    run.forget_progress(Upload::NAME, name).await?;
+                }
+                return Err(failure);
+            }
+        };
+        receipt.verified = verified;
+        if target.rename != Rename::Direct {
+            free_or_refuse(session, target, &receipt, &[]).await?;
+            held.confirm(run, &receipt).await?;
+            rename(session, target, &path, &receipt).await?;
+        }
+        Ok(Some((receipt, held)))
+    }
 }
 
 fn lease_lost(run: &Run) -> Failure {
@@ -192,9 +290,12 @@ async fn adopted(
             continue;
         }
         let expected = Expected { bytes: receipt.sealed_bytes, sha256: &receipt.sealed_sha256 };
-        match verify_path(session, target.verify, &receipt.remote_path, &expected).await {
-            Ok(Verified::Size) if !(renamed || direct && claim.renaming) => {}
-            Ok(verified) => return Ok(adopt(verified)),
+        let path = &receipt.remote_path;
+        let check = Check { session, path, expected: &expected, deadline: Deadline::NONE };
+        match verify_path(&check, target.verify, &mut ReadBack::default()).await {
+            Ok(None) => {}
+            Ok(Some(Verified::Size)) if !(renamed || direct && claim.renaming) => {}
+            Ok(Some(verified)) => return Ok(adopt(verified)),
             Err(failure) if failure.code == MISMATCH => {}
             Err(failure) => return Err(failure),
         }
@@ -224,59 +325,6 @@ async fn free_or_refuse(
              set target.name so that names differ, or set target.rename to \"replace\".",
             target.host, target.port
         ),
-    ))
-}
-
-/// Sends the ciphertext and verifies what arrived. A hash of the target proves what was sent as well,
-/// so the bytes are hashed on this side only where nobody asks for one, or where it was not to be had.
-async fn send(
-    run: &Run,
-    session: &Session,
-    target: &Target,
-    sealed: &Sealed,
-    path: &str,
-) -> Result<Verified, Failure> {
-    let mut reader = run.store().reader(&sealed.key, Range::ALL).await?;
-    let mut writer = session.writer(path, WriteMode::Truncate).await?;
-    let mut hash = (target.verify == Verify::Size).then(Sha256::new);
-    while let Some(chunk) = reader.next().await? {
-        if let Some(hash) = &mut hash {
-            hash.update(&chunk);
-        }
-        writer.write(chunk).await?;
-    }
-    writer.finish().await?;
-    let hashed = hash.map(|hash| refuse_changed(sealed, hash)).transpose()?.is_some();
-    let expected = Expected { bytes: sealed.bytes, sha256: &sealed.sha256 };
-    let verified = verify_written(session, target, path, &expected).await;
-    let in_doubt = match &verified {
-        Ok(level) => *level == Verified::Size,
-        Err(failure) => failure.code == MISMATCH,
-    };
-    if in_doubt && !hashed {
-        refuse_changed(sealed, stored(run, sealed).await?)?;
-    }
-    verified
-}
-
-/// The hash of what the bucket holds.
-async fn stored(run: &Run, sealed: &Sealed) -> Result<Sha256, Failure> {
-    let mut reader = run.store().reader(&sealed.key, Range::ALL).await?;
-    let mut hash = Sha256::new();
-    while let Some(chunk) = reader.next().await? {
-        hash.update(&chunk);
-    }
-    Ok(hash)
-}
-
-/// Only the ciphertext that was proven may be delivered.
-fn refuse_changed(sealed: &Sealed, found: Sha256) -> Result<(), Failure> {
-    if hex::encode(found.finalize()) == sealed.sha256 {
-        return Ok(());
-    }
-    Err(Failure::transient(
-        "upload.ciphertext_changed",
-        format!("{} is not the ciphertext that was proven; it was not delivered.", sealed.key),
     ))
 }
 

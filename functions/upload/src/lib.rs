@@ -2,11 +2,13 @@
 //!
 //! Per member: claim the ledger row, write under a temporary name, verify what the server holds,
 //! look at claim and lease again, rename, write the receipt. Whatever was interrupted is found by
-//! the next attempt: a target that already has the right bytes is adopted.
+//! the next attempt: a target that already has the right bytes is adopted. What takes longer than one
+//! invocation goes on in the next one, under the same claim and in the same temporary file.
 
 mod claim;
 mod deliver;
 mod names;
+mod transfer;
 mod verify;
 
 use std::sync::Arc;
@@ -64,7 +66,7 @@ impl Stage for Upload {
                 let session = session.as_ref().map_err(Clone::clone)?;
                 // A transfer ends with a reason before the invocation is cut off without one.
                 session.end_after(deadline.for_transfers());
-                deliver::deliver(run, &profile.target, session, &name).await
+                deliver::deliver(run, &profile.target, session, &name, deadline).await
             }
         })
         .await;

@@ -18,6 +18,7 @@ mod measure;
 mod memory;
 mod rows;
 mod seal;
+mod spark;
 mod text;
 mod transfer;
 mod unpack;
@@ -43,7 +44,7 @@ struct Group {
     folder: &'static str,
 }
 
-const GROUPS: [Group; 8] = [
+const GROUPS: [Group; 9] = [
     Group { name: "large", rows: transfer::large, folder: MEMORY },
     Group { name: "small", rows: transfer::small, folder: MEMORY },
     Group { name: "far", rows: transfer::far, folder: MEMORY },
@@ -51,6 +52,7 @@ const GROUPS: [Group; 8] = [
     Group { name: "count", rows: count::rows, folder: MEMORY },
     Group { name: "seal", rows: seal::rows, folder: MEMORY },
     Group { name: "whole", rows: whole::rows, folder: MEMORY },
+    Group { name: "spark", rows: spark::rows, folder: env!("CARGO_TARGET_TMPDIR") },
     Group { name: "memory", rows: memory::rows, folder: env!("CARGO_TARGET_TMPDIR") },
 ];
 

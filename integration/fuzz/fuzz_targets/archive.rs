@@ -7,7 +7,8 @@ use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex};
 
 use archive::{
-    Entry, Error, Format, Limits, MemberWriter, NameCharset, Options, Outcome, Sink, Source,
+    Entry, Error, Format, Kept, Limits, MemberWriter, NameCharset, Options, Outcome, Restart, Sink,
+    Source,
 };
 use fuzz::random::Random;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
@@ -21,6 +22,8 @@ const NAMES: [&str; 8] =
     ["a.csv.gz", "a.tgz", "a.bz2", "a.TXZ", "a.zst", ".gz", "..", "in/a\u{7}.xz"];
 /// Members after which a second worker may start.
 const BATCH_MEMBERS: usize = 256;
+/// How often an unpacking is stopped within members.
+const PAUSES: usize = 16;
 
 fuzz_target!(init: fuzz::start(fuzz::archives::seeds, |_, bytes| [&[0, 3], bytes].concat()), |data: &[u8]| {
     fuzz::run(|| judge(data));
@@ -129,11 +132,24 @@ struct Shelf {
     begun: Mutex<BTreeMap<String, u32>>,
     every_other: bool,
     stop_after: Option<usize>,
+    pauses: Option<Pauses>,
+}
+
+/// Stops within members, once so many bytes of one came out.
+#[derive(Clone)]
+struct Pauses {
+    every: usize,
+    left: usize,
+    /// Bytes since the last one.
+    new: Arc<Mutex<usize>>,
+    /// What the calls before this one had of members that they did not end.
+    kept: Arc<Mutex<BTreeMap<String, (Kept, Vec<u8>)>>>,
 }
 
 impl Sink for Shelf {
     fn wanted(&self, entry: &Entry) -> io::Result<bool> {
-        Ok(!self.every_other || entry.index.is_multiple_of(2))
+        let done = self.pauses.is_some() && self.members.lock().unwrap().contains_key(&entry.path);
+        Ok(!done && (!self.every_other || entry.index.is_multiple_of(2)))
     }
 
     fn stop(&self) -> bool {
@@ -147,7 +163,22 @@ impl Sink for Shelf {
         let before = self.begun.lock().unwrap().insert(place, entry.index);
         assert!(before.is_none(), "{:?} is begun twice", entry.path);
         let members = Arc::clone(&self.members);
-        Ok(Box::new(Tray { entry: entry.clone(), members, bytes: Vec::new() }))
+        let pauses = self.pauses.clone();
+        let begun = pauses.as_ref().and_then(|pauses| {
+            let kept = pauses.kept.lock().unwrap().get(&entry.path).cloned();
+            kept.map(|(kept, bytes)| (Some(kept), bytes))
+        });
+        let (kept, bytes) = begun.unwrap_or_default();
+        Ok(Box::new(Tray { entry: entry.clone(), members, bytes, kept, pauses }))
+    }
+
+    fn pause(&self) -> bool {
+        let due = |pauses: &Pauses| pauses.left > 0 && *pauses.new.lock().unwrap() >= pauses.every;
+        self.pauses.as_ref().is_some_and(due)
+    }
+
+    fn takes_longer(&self, _: u64) -> bool {
+        self.pauses.is_some()
     }
 }
 
@@ -166,11 +197,16 @@ struct Tray {
     entry: Entry,
     members: Members,
     bytes: Vec<u8>,
+    kept: Option<Kept>,
+    pauses: Option<Pauses>,
 }
 
 impl Write for Tray {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.bytes.extend_from_slice(buf);
+        if let Some(pauses) = &self.pauses {
+            *pauses.new.lock().unwrap() += buf.len();
+        }
         Ok(buf.len())
     }
 
@@ -180,6 +216,19 @@ impl Write for Tray {
 }
 
 impl MemberWriter for Tray {
+    fn kept(&self) -> Option<&Kept> {
+        self.kept.as_ref()
+    }
+
+    fn keep(self: Box<Self>, restart: Option<Restart>) -> io::Result<()> {
+        let kept = Kept { bytes: self.bytes.len() as u64, restart };
+        let text = serde_json::to_string(&kept).expect("it is kept as JSON");
+        let kept = serde_json::from_str(&text).expect("its own JSON");
+        let pauses = self.pauses.expect("it was asked to pause");
+        pauses.kept.lock().unwrap().insert(self.entry.path, (kept, self.bytes));
+        Ok(())
+    }
+
     fn commit(self: Box<Self>) -> io::Result<()> {
         let length = self.bytes.len() as u64;
         assert!(self.entry.size_hint.is_none_or(|size| size == length), "{:?}", self.entry);
@@ -214,18 +263,22 @@ fn judge(data: &[u8]) {
     };
     let name = NAMES[usize::from(pace) % NAMES.len()];
     let stop_after = (how & 0x40 != 0).then_some(usize::from(pace >> 6));
-    let read = |piece, parallelism| -> Answer {
-        let members = Members::default();
+    let call = |piece, parallelism, members: &Members, pauses| {
         let shelf = Shelf {
             limits: limits.clone(),
-            members: Arc::clone(&members),
+            members: Arc::clone(members),
             begun: Mutex::default(),
             every_other: how & 0x20 != 0,
             stop_after,
+            pauses,
         };
         let options = Options { parallelism, ..options.clone() };
         let source = Bytes { bytes: Arc::from(bytes), at: 0, piece };
-        let answer = archive::unpack(&source, name, &limits, &options, &shelf);
+        archive::unpack(&source, name, &limits, &options, &shelf)
+    };
+    let read = |piece, parallelism| -> Answer {
+        let members = Members::default();
+        let answer = call(piece, parallelism, &members, None);
         let members = std::mem::take(&mut *members.lock().unwrap());
         (answer, members)
     };
@@ -242,7 +295,36 @@ fn judge(data: &[u8]) {
         let second = read(usize::from(pace & 0x3f) * 7 + 1, 3);
         keeps(&second, bytes, &limits);
         same(&first, &second, format);
+        let every = (usize::from(pace) + 1) << 8;
+        let pieces = in_pieces(every, |members, pauses| call(usize::MAX, 1, members, Some(pauses)));
+        keeps(&pieces, bytes, &limits);
+        same(&first, &pieces, format);
     }
+}
+
+/// Unpacks in many calls, each of which stops within a member and goes on where the last one did.
+fn in_pieces(every: usize, call: impl Fn(&Members, Pauses) -> Result<Outcome, Error>) -> Answer {
+    let members = Members::default();
+    let kept = Arc::default();
+    let mut total = Outcome::default();
+    for left in (0..=PAUSES).rev() {
+        let pauses = Pauses { every, left, new: Arc::default(), kept: Arc::clone(&kept) };
+        let answer = call(&members, pauses);
+        let taken = members.lock().unwrap().clone();
+        match answer {
+            Err(error) => return (Err(error), taken),
+            Ok(outcome) => {
+                total.members += outcome.members;
+                total.bytes += outcome.bytes;
+                // What the calls before it had is passed over.
+                total.skipped = outcome.skipped - (total.members - outcome.members);
+                if !outcome.more {
+                    return (Ok(total), taken);
+                }
+            }
+        }
+    }
+    panic!("the last call was not asked to stop")
 }
 
 /// What one answer must be true to.

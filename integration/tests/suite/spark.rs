@@ -4,14 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use count_large::Split;
 use domain::events::Summary;
 use domain::ids::Name;
-use dray::emr::{APPLICATION, EmrServer, EmrServerless, Threads};
-use dray::local::{Local, Spark};
+use dray::emr::{APPLICATION, EmrServer, EmrServerless, SparkSubmit, Threads};
+use dray::local::{BUCKET, Local, Spark};
+use dray::s3::{Options as S3Options, S3Server};
 use integration::{Dray, Kind, World};
+use records::{Model, RangeCounter};
 use serde_json::json;
 
 /// Members above this are Spark's, in these tests.
@@ -148,6 +151,107 @@ async fn spark_counts_exactly_wherever_it_cuts_and_whatever_dies() {
     assert_eq!(counts(&run(&by_threads, None).await), expected);
 }
 
+/// Numbers that look like chance and are the same every time.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % limit
+    }
+
+    /// A CSV file of about that many bytes, written field by field, and its records.
+    fn csv(&mut self, bytes: usize) -> (Vec<u8>, u64) {
+        const PIECES: [&str; 9] = ["a", ",", "\n", "\r\n", "\"\"", "ä€", " ", "\r", "12"];
+        let mut text = String::from("id,what\n");
+        let mut records = 0;
+        while text.len() < bytes {
+            text.push_str(&self.below(1000).to_string());
+            for _ in 0..1 + self.below(3) {
+                text.push_str(",\"");
+                for _ in 0..self.below(12) {
+                    text.push_str(PIECES[self.below(PIECES.len())]);
+                }
+                text.push('"');
+            }
+            text.push_str(["\n", "\r\n", "\n\n"][self.below(3)]);
+            records += 1;
+        }
+        // The last line may go without its end.
+        if self.below(2) == 0 {
+            text.truncate(text.trim_end().len());
+        }
+        (text.into_bytes(), records)
+    }
+}
+
+/// A counter whose plan cuts every range again, anywhere.
+fn cutting_counter(folder: &Path) -> Vec<String> {
+    const CUT: &str = "
+import json, random, sys
+chance = random.Random(7)
+for line in sys.stdin:
+    split = json.loads(line)
+    first, last = split['offset'], split['offset'] + split['len']
+    cuts = sorted({chance.randint(first, last) for _ in range(chance.randint(1, 5))} | {first, last})
+    for offset, end in zip(cuts, cuts[1:]):
+        print(json.dumps({**split, 'offset': offset, 'len': end - offset}))
+";
+    let cut = folder.join("cut.py");
+    std::fs::write(&cut, CUT).expect("a program");
+    let script = format!(
+        "case \" $* \" in *' plan '*) {dray} \"$@\" | python3 '{cut}' | tee '{plan}'; exit ;; esac\n\
+         exec {dray} \"$@\"\n",
+        dray = dray().join(" "),
+        cut = cut.display(),
+        plan = folder.join("plan").display(),
+    );
+    let counter = folder.join("counter.sh");
+    std::fs::write(&counter, script).expect("a script");
+    vec!["/bin/sh".to_owned(), counter.display().to_string()]
+}
+
+/// One counter over the whole file.
+fn alone(bytes: &[u8]) -> u64 {
+    let rules = serde_json::from_value(json!({"model": "csv", "header_records": 1}));
+    let model = Model::of(&rules.expect("rules")).expect("a model");
+    let mut counter = RangeCounter::first(&model).expect("a counter");
+    counter.update(bytes);
+    counter.finish().finish(&model, 1, 0).expect("a count").records
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chance_finds_no_cut_at_which_two_counters_differ() {
+    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+    let mut files = vec![("large.csv".to_owned(), chance.csv(70_000_000))];
+    for n in 0..24 {
+        let bytes = 50 + chance.below(20_000);
+        files.push((format!("random-{n}.csv"), chance.csv(bytes)));
+    }
+    let expected: BTreeMap<String, Option<u64>> =
+        files.iter().map(|(name, (_, records))| (name.clone(), Some(*records))).collect();
+    for (name, (bytes, records)) in &files {
+        assert_eq!(alone(bytes), *records, "{name}, by one counter");
+    }
+    let tools = tempfile::tempdir().expect("a folder");
+    for (by, large_above_bytes, spark) in [
+        ("Inspect, in ranges of its own", u64::MAX >> 12, None),
+        ("threads", 1, None),
+        ("Spark, cut anywhere", 1, Some(spark(cutting_counter(tools.path())))),
+    ] {
+        let mut world = world();
+        world.partner.profile["records"]["large_above_bytes"] = large_above_bytes.into();
+        for (name, (bytes, _)) in &files {
+            world.put(name, bytes);
+        }
+        assert_eq!(counts(&run(&world, spark).await), expected, "by {by}");
+    }
+    let plan = std::fs::read_to_string(tools.path().join("plan")).expect("the plan");
+    assert!(plan.lines().count() > 2 * files.len(), "hardly anything was cut:\n{plan}");
+}
+
 /// As a person types it: Spark from PATH, `dray` itself as the counter, invocations of a minute.
 #[test]
 fn the_command_counts_with_the_spark_that_is_installed() {
@@ -193,6 +297,57 @@ async fn a_spark_that_fails_costs_the_large_members_alone() {
         }
         assert_eq!(world.opened().into_keys().collect::<Vec<_>>(), ["small.csv"]);
     }
+}
+
+/// The script that proves the job on AWS, held against this machine's S3 and EMR Serverless.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_smoke_test_of_aws_sees_right_and_wrong() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let buckets = vec![BUCKET.to_owned()];
+    let s3 = S3Server::start(S3Options { folder: folder.path().join("s3"), buckets });
+    let s3 = s3.await.expect("S3");
+    let environment = [
+        ("AWS_ENDPOINT_URL", s3.endpoint()),
+        ("AWS_ACCESS_KEY_ID", s3.access_key()),
+        ("AWS_SECRET_ACCESS_KEY", s3.secret_key()),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let spark = spark(Vec::new());
+    let runner = SparkSubmit {
+        master: spark.master,
+        program: spark.program,
+        store: s3.store(BUCKET),
+        environment: environment.clone().into(),
+    };
+    let service = EmrServerless::new(folder.path().join("emr"), Arc::new(runner));
+    let server = EmrServer::start_for(service, s3.access_key().to_owned()).await.expect("a server");
+    let counter = folder.path().join("count-large");
+    let smoke = |script: &str| {
+        std::fs::write(&counter, script).expect("a program");
+        let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut command = Command::new(package.join("../.venv/bin/python"));
+        command.arg(package.join("aws/smoke_spark.py"));
+        command.args(["--bucket", BUCKET, "--application", APPLICATION, "--role", "local"]);
+        command.arg("--program").arg(&counter).args(["--bytes", "20000000"]);
+        command.envs(environment.clone());
+        command.env("AWS_ENDPOINT_URL_EMR_SERVERLESS", server.endpoint());
+        command.output().expect("python starts")
+    };
+    let ours = dray().join(" ");
+    let ended = smoke(&format!("#!/bin/sh\nexec {ours} \"$@\"\n"));
+    let (said, why) =
+        (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    assert!(ended.status.success() && said.contains("records, exact"), "{said}{why}");
+    // A counter that goes wrong by one.
+    let wrong =
+        format!("#!/bin/sh\n{ours} \"$@\" | sed 's/\"records\":\\([0-9]\\)/\"records\":1\\1/'\n");
+    let ended = smoke(&wrong);
+    assert!(!ended.status.success(), "{}", String::from_utf8_lossy(&ended.stdout));
+    // It leaves nothing.
+    let left = s3.store(BUCKET).list("").await.expect("a listing");
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

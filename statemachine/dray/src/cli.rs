@@ -93,9 +93,10 @@ pub struct RunArguments {
     /// threads of this process. Takes `spark-submit` from SPARK_HOME or PATH.
     #[arg(long, value_name = "MASTER")]
     pub spark: Option<String>,
-    /// Rehearse invocations that may take only that long: what is not done goes on in the next one.
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub deadline: Option<u64>,
+    /// Rehearse invocations of Download, Unpack and Upload that may take only that long: what is not
+    /// done goes on in the next one. `STAGE=SECONDS` is for one stage; may be repeated.
+    #[arg(long, value_name = "[STAGE=]SECONDS")]
+    pub deadline: Vec<String>,
     /// Rehearse a failure (`STATE=error`, `STATE=repeat`, `STATE=kill`, see below); may be repeated.
     #[arg(long, value_name = "STATE=WHAT")]
     pub inject: Vec<String>,

@@ -13,7 +13,7 @@ use engine::{Injections, Outcome, Status};
 use secrets::FolderSecrets;
 
 use crate::cli::RunArguments;
-use crate::local::{Invocations, Local, Options, Spark, new_run_id};
+use crate::local::{Functions, Invocations, Local, Options, Rehearsals, Spark, new_run_id};
 use crate::progress::{Phases, Progress};
 use crate::view;
 
@@ -89,7 +89,7 @@ pub async fn command(arguments: &RunArguments, verbose: bool) -> anyhow::Result<
         Options::new(&arguments.state, Arc::new(FolderSecrets::new(&arguments.secrets)));
     options.injections = Injections::parse(&arguments.inject)?;
     options.observer = Some(Arc::clone(&phases) as _);
-    options.invocations = arguments.deadline.map(Duration::from_secs).map(Invocations::of);
+    options.invocations = rehearsals(&arguments.deadline)?;
     options.spark = arguments.spark.as_deref().map(spark).transpose()?;
     let local = Local::start(options).await?;
     let work = run_all(&local, &phases, profiles, arguments);
@@ -140,6 +140,31 @@ fn spark(master: &str) -> anyhow::Result<Spark> {
         program,
         counter: vec![myself, count_large::NAME.to_owned()],
     })
+}
+
+/// The invocations that `--deadline` asks for.
+fn rehearsals(deadlines: &[String]) -> anyhow::Result<Rehearsals> {
+    let mut rehearsals = Rehearsals::new();
+    for text in deadlines {
+        let (stages, seconds) = match text.split_once('=') {
+            Some((stage, seconds)) => {
+                let known = Functions::NAMES.into_iter().find(|name| *name == stage);
+                let known = known.with_context(|| {
+                    let names = Functions::NAMES.join(", ");
+                    format!("--deadline {text}: there is no stage {stage:?}; there are {names}")
+                })?;
+                (vec![known], seconds)
+            }
+            None => (Invocations::GO_ON.to_vec(), text.as_str()),
+        };
+        let seconds = seconds.parse().ok().filter(|seconds| (0.01..=86_400.0).contains(seconds));
+        let seconds = seconds.with_context(|| {
+            format!("--deadline {text}: the time must be seconds, from 0.01 to 86400")
+        })?;
+        let invocations = Invocations::of(Duration::from_secs_f64(seconds));
+        rehearsals.extend(stages.into_iter().map(|stage| (stage, invocations)));
+    }
+    Ok(rehearsals)
 }
 
 /// Every profile that can be used; the problems of the others are told at once.

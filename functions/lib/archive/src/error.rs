@@ -109,6 +109,13 @@ pub enum Reason {
     /// A name that the charset cannot read.
     #[error("has a name that is not valid {0}; set unpack.name_charset in the profile")]
     Charset(&'static str),
+    /// Unpacking it takes longer than a call has, and it cannot be entered in the middle.
+    #[error(
+        "takes too long: {0} bytes of it came out in one invocation, and such compression cannot be \
+         entered in the middle; ask the partner for a zip or .gz of single files, or give Unpack more \
+         memory and time"
+    )]
+    TooLong(u64),
     /// No format that can be unpacked.
     #[error("is no archive that can be unpacked")]
     NotAnArchive,
@@ -137,6 +144,7 @@ impl Reason {
             Self::Sparse => "archive.sparse",
             Self::Unsupported(_) | Self::NotAnArchive => "archive.unsupported",
             Self::Charset(_) => "archive.charset",
+            Self::TooLong(_) => "archive.too_long",
         }
     }
 
@@ -209,6 +217,14 @@ impl Job<'_> {
     /// The archive, or one of its entries, breaks a rule.
     pub(crate) fn refuse(&self, entry: Option<&str>, reason: Reason) -> Error {
         Error::Refused { archive: self.name.to_owned(), entry: entry.map(str::to_owned), reason }
+    }
+
+    /// Whether all the call's time went into passing over `bytes` bytes that the sink has.
+    pub(crate) fn refuse_exhausted(&self, entry: Option<&str>, bytes: u64) -> Result<(), Error> {
+        if self.sink.exhausted() {
+            return Err(self.refuse(entry, Reason::TooLong(bytes)));
+        }
+        Ok(())
     }
 
     /// The source failed.

@@ -4,7 +4,7 @@
 //! Each frame has its own decoder, because the decoders that take many frames at once disagree on
 //! what may follow the last one.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use bzip2::bufread::BzDecoder;
 use flate2::bufread::GzDecoder;
@@ -12,6 +12,9 @@ use liblzma::bufread::XzDecoder;
 use liblzma::stream::Stream;
 
 use crate::error::Reason;
+use crate::gzip::GzipFrame;
+use crate::restart::{Decode, Restart};
+use crate::source::Cursor;
 use crate::window::{Place, Window};
 
 /// A compression that holds one stream.
@@ -43,6 +46,7 @@ enum State<R: BufRead> {
     /// Before a frame.
     Between(R),
     Gzip(Box<GzDecoder<R>>),
+    GzipByBlocks(Box<GzipFrame<R>>),
     Bzip2(BzDecoder<R>),
     Xz(XzDecoder<R>),
     Zstd(zstd::Decoder<'static, R>),
@@ -56,6 +60,8 @@ pub(crate) struct Frames<R: BufRead> {
     state: State<R>,
     any: bool,
     room: Room,
+    /// Whether gzip is read so that it can be entered again.
+    by_blocks: bool,
 }
 
 /// Where large windows are held.
@@ -90,12 +96,29 @@ impl Room {
 impl<R: BufRead> Frames<R> {
     /// Reads frames of `codec` from `source`; at least one must be there.
     pub(crate) fn new(source: R, codec: Codec, room: Room) -> Self {
-        Self { codec, state: State::Between(source), any: false, room }
+        Self { codec, state: State::Between(source), any: false, room, by_blocks: false }
+    }
+
+    /// Reads gzip frames so that they can be entered again, from the first byte or from a place where
+    /// they were left.
+    pub(crate) fn enterable(source: R, restart: Option<Restart>) -> io::Result<Self> {
+        let mut frames = Self::new(source, Codec::Gzip, Room::Shared(None));
+        frames.by_blocks = true;
+        if let Some(restart) = restart {
+            frames.any = true;
+            if let State::Between(source) = std::mem::replace(&mut frames.state, State::Ended) {
+                frames.state = State::GzipByBlocks(Box::new(GzipFrame::enter(source, &restart)?));
+            }
+        }
+        Ok(frames)
     }
 
     fn open(&mut self, mut source: R) -> io::Result<State<R>> {
         let window = self.room.make(Window::of_stream(self.codec, source.fill_buf()?))?;
         Ok(match self.codec {
+            Codec::Gzip if self.by_blocks => {
+                State::GzipByBlocks(Box::new(GzipFrame::open(source)?))
+            }
             Codec::Gzip => State::Gzip(Box::new(GzDecoder::new(source))),
             Codec::Bzip2 => State::Bzip2(BzDecoder::new(source)),
             Codec::Xz => State::Xz(XzDecoder::new_stream(source, xz_stream(window)?)),
@@ -147,6 +170,25 @@ fn skip_zeros(source: &mut impl BufRead) -> io::Result<bool> {
     }
 }
 
+impl<R: BufRead> Decode for Frames<R> {
+    fn stands(&self) -> Option<bool> {
+        self.by_blocks.then(|| match &self.state {
+            State::GzipByBlocks(frame) => frame.stands(),
+            _ => false,
+        })
+    }
+}
+
+impl Frames<BufReader<Cursor<'_>>> {
+    /// The place behind the last byte that was read, if it can be entered there.
+    pub(crate) fn restart(&self) -> Option<Restart> {
+        let State::GzipByBlocks(frame) = &self.state else { return None };
+        let source = frame.source();
+        let ahead = source.buffer().len() as u64;
+        frame.restart(source.get_ref().position().saturating_sub(ahead))
+    }
+}
+
 impl<R: BufRead> Read for Frames<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
@@ -156,6 +198,7 @@ impl<R: BufRead> Read for Frames<R> {
             let read = match &mut self.state {
                 State::Between(_) => Ok(0),
                 State::Gzip(decoder) => decoder.read(buf),
+                State::GzipByBlocks(decoder) => decoder.read(buf),
                 State::Bzip2(decoder) => decoder.read(buf),
                 State::Xz(decoder) => decoder.read(buf),
                 State::Zstd(decoder) => decoder.read(buf),
@@ -172,6 +215,7 @@ impl<R: BufRead> Read for Frames<R> {
             match std::mem::replace(&mut self.state, State::Ended) {
                 State::Between(source) => self.next_frame(source)?,
                 State::Gzip(decoder) => self.state = State::Between(decoder.into_inner()),
+                State::GzipByBlocks(decoder) => self.state = State::Between(decoder.into_inner()),
                 State::Bzip2(decoder) => self.state = State::Between(decoder.into_inner()),
                 State::Xz(decoder) => self.state = State::Between(decoder.into_inner()),
                 State::Zstd(decoder) => self.state = State::Between(decoder.into_inner()),

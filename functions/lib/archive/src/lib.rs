@@ -10,9 +10,12 @@
 mod detect;
 mod error;
 mod frames;
+mod gzip;
+mod inflate;
 mod limits;
 mod meter;
 mod names;
+mod restart;
 mod roll;
 mod single;
 mod sink;
@@ -25,6 +28,7 @@ mod zip;
 pub use detect::{Format, detect, is_document_container};
 pub use error::{Error, Reason};
 pub use limits::{Limits, NameCharset, Options, UnknownCharset};
+pub use restart::{Kept, Restart};
 pub use sink::{Entry, MemberWriter, Outcome, Sink};
 pub use source::Source;
 
@@ -47,8 +51,9 @@ pub(crate) struct Job<'a> {
 
 /// Unpacks `source`, known to people as `name`, into `sink`.
 ///
-/// Returns early with `more` when [`Sink::stop`] says so between two members; calling again with a
-/// sink that answers `false` for the members it already has goes on from there.
+/// Returns early with `more` when [`Sink::stop`] says so between two members, or [`Sink::pause`] within
+/// one. Calling again with a sink that answers `false` for the members it already has, and whose
+/// writers tell what they have of one, goes on from there.
 ///
 /// # Errors
 ///

@@ -3,10 +3,13 @@
 use crate::Job;
 use crate::error::{Error, Reason};
 use crate::frames::Codec;
-use crate::meter::{self, Delivery, Tally, Verdict};
+use crate::meter::{self, Copied, Delivery, Tally, Verdict};
 use crate::names;
 use crate::sink::{Entry, Outcome};
 use crate::window::Place;
+
+/// What gzip makes of text, at the best: only whether a member may take long is judged by it.
+const USUAL_RATIO: u64 = 10;
 
 /// Unpacks the one member.
 ///
@@ -25,12 +28,31 @@ pub(crate) fn unpack(job: &Job<'_>, codec: Codec, place: Option<Place>) -> Resul
             return Ok(tally.outcome);
         }
     }
-    let (mut reader, fault) = meter::decompressed(job, codec, place);
-    let mut look = |piece: &[u8]| tally.claim(job, piece.len() as u64);
     let mut delivery = Delivery::begin(job, &entry)?;
-    let bytes = delivery.copy(&mut reader, &fault, &mut look)?;
-    delivery.commit()?;
-    Ok(Outcome { members: 1, bytes, skipped: 0, more: false })
+    let enter =
+        codec == Codec::Gzip && delivery.takes_longer(job.source.len().saturating_mul(USUAL_RATIO));
+    let (mut reader, fault) = if enter {
+        let restart = delivery.restart();
+        let before = if restart.is_some() { delivery.kept_bytes() } else { 0 };
+        tally.claimed = before;
+        let entered = meter::enterable(job, restart, before);
+        entered.map_err(|source| job.unwritable(&entry.path, source))?
+    } else {
+        meter::decompressed(job, codec, place)
+    };
+    let mut look = |piece: &[u8]| tally.claim(job, piece.len() as u64);
+    let outcome = match delivery.copy(&mut reader, &fault, &mut look)? {
+        Copied::Whole(bytes) => {
+            delivery.commit()?;
+            Outcome { members: 1, bytes, ..Outcome::default() }
+        }
+        Copied::Paused => {
+            delivery.keep(reader.restart())?;
+            Outcome { more: true, ..Outcome::default() }
+        }
+        Copied::Stopped => Outcome { more: true, ..Outcome::default() },
+    };
+    Ok(outcome)
 }
 
 fn member_name(job: &Job<'_>, codec: Codec) -> Result<String, Error> {

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use crate::restart::{Kept, Restart};
+
 /// One regular file inside an archive, before its bytes are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -33,11 +35,44 @@ pub trait Sink: Send + Sync {
     fn stop(&self) -> bool {
         false
     }
+
+    /// Whether to stop within a member: asked after every piece that the sink did not have.
+    fn pause(&self) -> bool {
+        false
+    }
+
+    /// Whether this call will have to end before so many bytes of one member are unpacked. They are
+    /// then decoded in a slower way that can be entered again where it stops.
+    fn takes_longer(&self, bytes: u64) -> bool {
+        let _ = bytes;
+        false
+    }
+
+    /// Whether time is up although nothing was unpacked: all of it went into passing over what the
+    /// sink has. The archive is then refused, for the next call would not come further.
+    fn exhausted(&self) -> bool {
+        false
+    }
 }
 
 /// Receives one member's bytes. Dropping it without [`commit`](Self::commit) means abort: what was
 /// written must never be seen by anyone.
 pub trait MemberWriter: Write + Send {
+    /// How far an earlier call had come; what is written here goes on behind it.
+    fn kept(&self) -> Option<&Kept> {
+        None
+    }
+
+    /// Stops within the member: what was written is kept for the call that goes on behind it.
+    ///
+    /// # Errors
+    ///
+    /// Any error ends the unpacking as [`Error::Write`](crate::Error::Write).
+    fn keep(self: Box<Self>, restart: Option<Restart>) -> io::Result<()> {
+        let _ = restart;
+        Ok(())
+    }
+
     /// The member is whole and verified.
     ///
     /// # Errors
@@ -55,6 +90,6 @@ pub struct Outcome {
     pub bytes: u64,
     /// Members that the sink did not want.
     pub skipped: u64,
-    /// Members are left: the sink asked to stop.
+    /// Something is left: the sink asked to stop.
     pub more: bool,
 }

@@ -5,8 +5,9 @@ use std::io::{self, Read};
 use crate::Job;
 use crate::error::{Error, Reason};
 use crate::frames::Codec;
-use crate::meter::{self, Decompressed, Delivery, Tally, Verdict};
+use crate::meter::{self, Copied, Decompressed, Delivery, Tally, Verdict};
 use crate::names::{self, Declared};
+use crate::restart::Decode;
 use crate::roll::Roll;
 use crate::sink::{Entry, Outcome};
 use crate::source::{Cursor, Fault};
@@ -19,6 +20,8 @@ const EXTENSION_BYTES: u64 = 1 << 20;
 const EXTENSIONS: u32 = 8;
 /// Sizes from here on do not fit the header's own field.
 const OCTAL_END_BYTES: u64 = 8 << 30;
+/// How much is passed over between two looks at the time.
+const SKIP_BYTES: u64 = 64 << 20;
 
 /// A forward reader that may have a cheaper way to pass over bytes than reading them.
 trait Tape: Read {
@@ -43,7 +46,8 @@ impl Tape for Decompressed<'_> {
 pub(crate) fn unpack_plain(job: &Job<'_>) -> Result<Outcome, Error> {
     let cursor = Cursor::new(job.source, 0);
     let fault = cursor.fault();
-    Reel { job, tape: cursor, fault, roll: Roll::default(), tally: Tally::default() }.run()
+    Reel { job, tape: cursor, fault, roll: Roll::default(), tally: Tally::default(), passed: 0 }
+        .run()
 }
 
 /// Unpacks a tar inside a compressed stream.
@@ -53,7 +57,7 @@ pub(crate) fn unpack_compressed(
     place: Option<Place>,
 ) -> Result<Outcome, Error> {
     let (tape, fault) = meter::decompressed(job, codec, place);
-    Reel { job, tape, fault, roll: Roll::default(), tally: Tally::default() }.run()
+    Reel { job, tape, fault, roll: Roll::default(), tally: Tally::default(), passed: 0 }.run()
 }
 
 /// What extended headers say about the entry after them.
@@ -94,7 +98,20 @@ struct Reel<'a, T> {
     fault: Fault,
     roll: Roll,
     tally: Tally,
+    /// Bytes that were passed over.
+    passed: u64,
 }
+
+/// A member's bytes on the tape.
+struct Content<'a, T>(io::Take<&'a mut T>);
+
+impl<T: Tape> Read for Content<'_, T> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buf)
+    }
+}
+
+impl<T: Tape> Decode for Content<'_, T> {}
 
 impl<T: Tape> Reel<'_, T> {
     fn run(mut self) -> Result<Outcome, Error> {
@@ -119,7 +136,7 @@ impl<T: Tape> Reel<'_, T> {
         }
     }
 
-    /// Handles one entry; `false` when the sink asks to stop before it.
+    /// Handles one entry; `false` when the sink asks to stop before or within it.
     fn entry(&mut self, header: &Header, mut extension: Extension) -> Result<bool, Error> {
         let job = self.job;
         let (bytes, declared) = extension.name(&header.name);
@@ -154,24 +171,35 @@ impl<T: Tape> Reel<'_, T> {
                 self.tally.outcome.skipped += 1;
                 self.skip_content(size)?;
             }
-            Verdict::Take => self.take(&entry, size)?,
+            Verdict::Take => return self.take(&entry, size),
         }
         Ok(true)
     }
 
-    fn take(&mut self, entry: &Entry, size: u64) -> Result<(), Error> {
+    /// Takes a member; `false` when the sink asks to stop within it.
+    fn take(&mut self, entry: &Entry, size: u64) -> Result<bool, Error> {
         let job = self.job;
         let mut delivery = Delivery::begin(job, entry)?;
-        let mut content = self.tape.by_ref().take(size);
-        let bytes = delivery.copy(&mut content, &self.fault, &mut |_| Ok(()))?;
-        if bytes != size {
+        let had = delivery.kept_bytes();
+        self.skip(had.min(size))?;
+        delivery.is_behind_kept();
+        let mut content = Content(self.tape.by_ref().take(size.saturating_sub(had)));
+        let bytes = match delivery.copy(&mut content, &self.fault, &mut |_| Ok(()))? {
+            Copied::Whole(bytes) => bytes,
+            Copied::Paused => {
+                delivery.keep(None)?;
+                return Ok(false);
+            }
+            Copied::Stopped => return Ok(false),
+        };
+        if had.saturating_add(bytes) != size {
             return Err(job.refuse(Some(&entry.path), Reason::Truncated));
         }
         delivery.commit()?;
         self.skip(padding(size))?;
         self.tally.outcome.members += 1;
         self.tally.outcome.bytes += bytes;
-        Ok(())
+        Ok(true)
     }
 
     /// Reads an extended header's content.
@@ -222,8 +250,16 @@ impl<T: Tape> Reel<'_, T> {
         self.skip(size.saturating_add(padding(size)))
     }
 
-    fn skip(&mut self, bytes: u64) -> Result<(), Error> {
-        self.tape.skip(bytes).map_err(|error| self.job.undecodable(None, &error, &self.fault))
+    fn skip(&mut self, mut bytes: u64) -> Result<(), Error> {
+        while bytes > 0 {
+            let step = bytes.min(SKIP_BYTES);
+            let skipped = self.tape.skip(step);
+            skipped.map_err(|error| self.job.undecodable(None, &error, &self.fault))?;
+            bytes -= step;
+            self.passed += step;
+            self.job.refuse_exhausted(None, self.passed)?;
+        }
+        Ok(())
     }
 
     /// After the end mark only padding may follow: a second archive there would be lost silently.

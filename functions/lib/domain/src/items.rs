@@ -289,6 +289,9 @@ pub struct Lease {
     pub taken_at: Timestamp,
     /// When it was given back; anyone may take it since.
     pub released_at: Option<Timestamp>,
+    /// Runs that died while they held it, the last one first: what they left is swept by the holder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken_from: Vec<String>,
 }
 
 /// The order to stop.

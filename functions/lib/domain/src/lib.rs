@@ -6,11 +6,13 @@ mod failure;
 pub mod ids;
 pub mod items;
 pub mod keys;
+mod midstate;
 pub mod profile;
 mod secret;
 mod stage;
 
 pub use failure::{ErrorClass, Failure};
+pub use midstate::Midstate;
 pub use profile::Profile;
 pub use secret::{SecretBytes, SecretStore};
-pub use stage::{Deadline, Executions, Stage};
+pub use stage::{Deadline, Executions, INVOCATION_MAX, Stage, sealable_bytes};

@@ -80,6 +80,24 @@ impl Deadline {
     }
 }
 
+/// Bytes of a member that are sealed and proven in a second even where it is slow: a quarter of what
+/// one processor does of this machine's kind.
+const SEALED_BYTES_PER_SECOND: u64 = 64 << 20;
+
+/// The longest invocation that Lambda allows.
+pub const INVOCATION_MAX: Duration = Duration::from_secs(900);
+
+/// The largest member, in bytes, that an invocation of that length seals.
+///
+/// The session key lives in memory only, so a member is sealed and proven within one invocation: with
+/// [`INVOCATION_MAX`] and the usual margin, 53 GiB.
+#[must_use]
+pub fn sealable_bytes(invocation: Duration, margin: Duration) -> u64 {
+    let milliseconds = invocation.saturating_sub(margin).as_millis();
+    let bytes = milliseconds.saturating_mul(SEALED_BYTES_PER_SECOND.into()) / 1000;
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
 /// Whoever knows which executions are running.
 #[async_trait]
 pub trait Executions: Send + Sync {

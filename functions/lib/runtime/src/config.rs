@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use domain::{Deadline, Failure};
+use domain::{Deadline, Failure, INVOCATION_MAX, sealable_bytes};
 
 /// What a function is told by its environment.
 #[derive(Clone, Debug)]
@@ -26,21 +26,38 @@ impl Config {
     /// Seconds before its end at which an invocation stops taking on work; 45 when not set.
     pub const DEADLINE_MARGIN: &'static str = "DRAYAGE_DEADLINE_MARGIN_SECONDS";
 
+    /// The largest member in bytes that Encrypt seals within one invocation; 53 GiB when not set.
+    pub const SEALABLE_BYTES: &'static str = "DRAYAGE_SEALABLE_BYTES";
+
+    /// The largest member that Encrypt seals within one invocation.
+    ///
+    /// # Errors
+    /// `Misconfigured` when it is set to something else than a number of bytes.
+    pub fn sealable_bytes() -> Result<u64, Failure> {
+        let default = sealable_bytes(INVOCATION_MAX, Deadline::MARGIN);
+        Self::whole(Self::SEALABLE_BYTES, "bytes", default)
+    }
+
     /// The time that an invocation keeps back for finishing what is in hand.
     ///
     /// # Errors
     /// `Misconfigured` when it is set to something else than a number of seconds.
     pub fn deadline_margin() -> Result<Duration, Failure> {
-        Self::margin_of(std::env::var(Self::DEADLINE_MARGIN).ok().as_deref())
+        let default = Deadline::MARGIN.as_secs();
+        Self::whole(Self::DEADLINE_MARGIN, "seconds", default).map(Duration::from_secs)
     }
 
-    fn margin_of(text: Option<&str>) -> Result<Duration, Failure> {
-        let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(Deadline::MARGIN) };
-        let seconds = text.parse().ok().filter(|seconds| *seconds > 0);
-        seconds.map(Duration::from_secs).ok_or_else(|| {
+    /// A variable that may be missing.
+    fn whole(name: &str, unit: &str, default: u64) -> Result<u64, Failure> {
+        Self::whole_of(std::env::var(name).ok().as_deref(), name, unit, default)
+    }
+
+    fn whole_of(text: Option<&str>, name: &str, unit: &str, default: u64) -> Result<u64, Failure> {
+        let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(default) };
+        text.parse().ok().filter(|number| *number > 0).ok_or_else(|| {
             Failure::misconfigured(
                 "runtime.environment",
-                format!("{} is {text:?} and must be whole seconds.", Self::DEADLINE_MARGIN),
+                format!("{name} is {text:?} and must be whole {unit}, at least 1."),
             )
         })
     }
@@ -114,13 +131,17 @@ mod tests {
     }
 
     #[test]
-    fn the_deadlines_margin_is_whole_seconds_or_the_default() {
-        assert_eq!(Config::margin_of(None).expect("default"), Deadline::MARGIN);
-        assert_eq!(Config::margin_of(Some("")).expect("default"), Deadline::MARGIN);
-        assert_eq!(Config::margin_of(Some("90")).expect("90"), Duration::from_secs(90));
+    fn what_may_be_missing_is_a_whole_number_or_the_default() {
+        let read = |text| Config::whole_of(text, "MARGIN", "seconds", 45);
+        assert_eq!(read(None), Ok(45));
+        assert_eq!(read(Some("")), Ok(45));
+        assert_eq!(read(Some("90")), Ok(90));
         for bad in ["0", "-1", "1.5", "45s"] {
-            let failure = Config::margin_of(Some(bad)).expect_err("bad");
-            assert!(failure.message.contains(bad), "{failure}");
+            let failure = read(Some(bad)).expect_err("bad");
+            assert!(
+                failure.message.contains(bad) && failure.message.contains("MARGIN"),
+                "{failure}"
+            );
         }
     }
 }

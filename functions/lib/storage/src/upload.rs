@@ -200,6 +200,29 @@ impl Store {
         }
     }
 
+    /// Aborts every unfinished multipart upload under a prefix, and tells how many there were.
+    ///
+    /// # Errors
+    /// [`Error::List`](crate::Error::List), [`Error::Upload`](crate::Error::Upload).
+    pub async fn abort_uploads(&self, prefix: &str) -> Result<usize> {
+        let mut aborted = 0;
+        loop {
+            let request = self.client().list_multipart_uploads().bucket(self.bucket());
+            let answer = request.prefix(prefix).send().await;
+            let page = answer.map_err(|error| self.list_error(prefix, Fault::of(error)))?;
+            for upload in page.uploads() {
+                if let (Some(key), Some(upload_id)) = (&upload.key, &upload.upload_id) {
+                    self.abort_upload(key, upload_id).await?;
+                    aborted += 1;
+                }
+            }
+            // The next page is the first of what is left.
+            if page.is_truncated != Some(true) || page.uploads().is_empty() {
+                return Ok(aborted);
+            }
+        }
+    }
+
     /// The keys under a prefix that have an unfinished multipart upload (at most 1,000).
     ///
     /// # Errors

@@ -28,8 +28,10 @@ async fn verdict(quirks: Quirks, held: Option<&[u8]>, level: Verify) -> Result<V
     let session = Session::connect(&endpoint, &Credentials::password("right")).await.unwrap();
     let sha256 = hex::encode(Sha256::digest(CONTENT));
     let expected = Expected { bytes: CONTENT.len() as u64, sha256: &sha256 };
-    let result = verify_path(&session, level, "/f", &expected).await;
-    result.map_err(|failure| failure.code.to_string())
+    let check =
+        Check { session: &session, path: "/f", expected: &expected, deadline: Deadline::NONE };
+    let result = verify_path(&check, level, &mut ReadBack::default()).await;
+    result.map(|level| level.expect("no deadline")).map_err(|failure| failure.code.to_string())
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{complains, none, root};
 
 /// Foreign crates and the only packages that may depend on them.
-const HOMES: [(&str, &[&str]); 19] = [
+const HOMES: [(&str, &[&str]); 20] = [
     ("aws-config", &["runtime", "secrets", "storage"]),
     ("aws-smithy-http-client", &["runtime", "secrets", "storage"]),
     ("aws-sdk-s3", &["storage"]),
@@ -25,6 +25,7 @@ const HOMES: [(&str, &[&str]); 19] = [
     ("bzip2", &["archive"]),
     ("deflate64", &["archive"]),
     ("liblzma", &["archive"]),
+    ("miniz_oxide", &["archive"]),
     ("zstd", &["archive"]),
     // The demo and the test world pack the archives that they send.
     ("flate2", &["archive", "dray", "integration"]),

@@ -39,9 +39,16 @@ impl EmrServer {
     /// # Errors
     /// When there is none.
     pub async fn start(service: EmrServerless) -> std::io::Result<Self> {
+        Self::start_for(service, format!("AK{}", uuid::Uuid::new_v4().simple())).await
+    }
+
+    /// Listens for those who have that access key.
+    ///
+    /// # Errors
+    /// When there is no free port.
+    pub async fn start_for(service: EmrServerless, access_key: String) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let endpoint = format!("http://{}", listener.local_addr()?);
-        let access_key = format!("AK{}", uuid::Uuid::new_v4().simple());
         let credential = format!("AWS4-HMAC-SHA256 Credential={access_key}/");
         let router = Router::new()
             .route("/applications/{application}", get(application).patch(update))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::{Executions, SecretStore, Stage};
+use domain::{Deadline, Executions, INVOCATION_MAX, SecretStore, Stage, sealable_bytes};
 use runtime::{BoxedStage, boxed};
 use storage::Store;
 
@@ -38,6 +38,18 @@ impl Functions {
         secrets: &Arc<dyn SecretStore>,
         executions: &Arc<LocalExecutions>,
     ) -> Self {
+        let sealable = sealable_bytes(INVOCATION_MAX, Deadline::MARGIN);
+        Self::with_sealable_bytes(store, secrets, executions, sealable)
+    }
+
+    /// The functions over one bucket, with an Encrypt that seals members of at most that size.
+    #[must_use]
+    pub fn with_sealable_bytes(
+        store: &Store,
+        secrets: &Arc<dyn SecretStore>,
+        executions: &Arc<LocalExecutions>,
+        sealable_bytes: u64,
+    ) -> Self {
         let settings = discover::Settings {
             inspect_concurrency: LOCAL_CONCURRENCY,
             seal_concurrency: LOCAL_CONCURRENCY,
@@ -50,7 +62,7 @@ impl Functions {
             boxed(plan::Plan::new(s())),
             boxed(download::Download::new(s(), k())),
             boxed(unpack::Unpack::new(s(), k())),
-            boxed(inspect::Inspect::new(s())),
+            boxed(inspect::Inspect::new(s(), sealable_bytes)),
             boxed(size::Size::new(s(), format!("s3://{}/{JOBS}", store.bucket()))),
             boxed(report::Report::new(s(), k())),
             boxed(encrypt::Encrypt::new(s(), k())),

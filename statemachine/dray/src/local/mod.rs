@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context;
 use domain::events::{Start, Summary};
 use domain::keys::{self, RunKeys};
-use domain::{Profile, SecretStore};
+use domain::{Deadline, INVOCATION_MAX, Profile, SecretStore, Stage, sealable_bytes};
 use engine::{Clock, Engine, Identity, Injections, Machine, Observer, Outcome, SystemClock};
 use jiff::Timestamp;
 use storage::{Condition, Store};
@@ -49,7 +49,13 @@ pub fn substitutions() -> BTreeMap<String, String> {
     functions.chain(others.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
 }
 
-/// Invocations of another length than the state machine's.
+/// How long after its time a rehearsed invocation is cut off.
+const CUT_OFF_AFTER: Duration = Duration::from_secs(30);
+
+/// Functions whose invocations are of another length than the state machine's, by name.
+pub type Rehearsals = BTreeMap<&'static str, Invocations>;
+
+/// The length of one function's invocations.
 #[derive(Clone, Copy, Debug)]
 pub struct Invocations {
     /// When one is cut off.
@@ -59,10 +65,15 @@ pub struct Invocations {
 }
 
 impl Invocations {
-    /// With a quarter kept back for finishing.
+    /// Functions that go on in their next invocation where one stops.
+    pub const GO_ON: [&'static str; 3] =
+        [download::Download::NAME, unpack::Unpack::NAME, upload::Upload::NAME];
+
+    /// That stop taking on work after three quarters of that time. They are cut off late: on a
+    /// machine that is busy with other things, finishing what is in hand may take its time.
     #[must_use]
-    pub fn of(limit: Duration) -> Self {
-        Self { limit, margin: limit / 4 }
+    pub fn of(time: Duration) -> Self {
+        Self { limit: time + CUT_OFF_AFTER, margin: time / 4 + CUT_OFF_AFTER }
     }
 }
 
@@ -85,8 +96,8 @@ pub struct Options {
     pub secrets: Arc<dyn SecretStore>,
     /// Real Spark counts large members; without it, threads of this process do.
     pub spark: Option<Spark>,
-    /// How long every invocation may take; without it, what the state machine says.
-    pub invocations: Option<Invocations>,
+    /// How long invocations may take; without a word, as long as the state machine says.
+    pub invocations: Rehearsals,
     /// Rehearsed failures.
     pub injections: Injections,
     /// Time; tests bring one that does not wait.
@@ -103,7 +114,7 @@ impl Options {
             state: state.into(),
             secrets,
             spark: None,
-            invocations: None,
+            invocations: Rehearsals::new(),
             injections: Injections::new(),
             clock: Arc::new(SystemClock),
             observer: None,
@@ -136,7 +147,13 @@ impl Local {
         .await?;
         let store = s3.store(BUCKET);
         let executions = Arc::new(LocalExecutions::new(state.join("executions"))?);
-        let functions = Functions::new(&store, &options.secrets, &executions);
+        let sealing = options.invocations.get(encrypt::Encrypt::NAME);
+        let sealable = sealing.map_or_else(
+            || sealable_bytes(INVOCATION_MAX, Deadline::MARGIN),
+            |own| sealable_bytes(own.limit, own.margin),
+        );
+        let functions =
+            Functions::with_sealable_bytes(&store, &options.secrets, &executions, sealable);
         let runner = runner(options.spark, &s3, &store).await?;
         let emr = EmrServerless::new(state.join("emr"), runner);
         let services =
@@ -199,8 +216,12 @@ impl Local {
         let outcome = execution.wait().await;
         drop(abort);
         if domain::profile::is_partner_name(&start.partner) {
-            let key = format!("{}history.json", RunKeys::new(&start.partner, run).root());
-            drop(self.store.put(&key, &outcome.history, Condition::Any).await?);
+            let root = RunKeys::new(&start.partner, run).root();
+            let history = format!("{root}history.json");
+            drop(self.store.put(&history, &outcome.history, Condition::Any).await?);
+            // The Maps' children, each with its history.
+            let children = format!("{root}children.json");
+            drop(self.store.put(&children, &outcome.children, Condition::Any).await?);
         }
         Ok(outcome)
     }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use storage::{Condition, Store};
 
-use super::{Functions, Invocations};
+use super::{Functions, Rehearsals};
 use crate::emr::{EmrServerless, JobRun, JobState, Refusal, StartJobRun};
 
 /// A state waits this much longer than its function may run, so the function ends first.
@@ -21,16 +21,16 @@ pub(super) struct LocalServices {
     store: Store,
     functions: Functions,
     emr: EmrServerless,
-    /// When that is rehearsed.
-    invocations: Option<Invocations>,
+    /// Of functions that rehearse them.
+    invocations: Rehearsals,
 }
 
 impl LocalServices {
-    pub(super) const fn new(
+    pub(super) fn new(
         store: Store,
         functions: Functions,
         emr: EmrServerless,
-        invocations: Option<Invocations>,
+        invocations: Rehearsals,
     ) -> Self {
         Self { store, functions, emr, invocations }
     }
@@ -49,7 +49,8 @@ impl Services for LocalServices {
                 format!("There is no function named {}.", call.function_name),
             ));
         };
-        let deadline = match (self.invocations, call.timeout) {
+        let rehearsed = self.invocations.get(call.function_name.as_str());
+        let deadline = match (rehearsed, call.timeout) {
             (Some(own), _) => Deadline::after(own.limit).with_margin(own.margin),
             (None, Some(timeout)) => Deadline::after(timeout.saturating_sub(TIMEOUT_MARGIN)),
             (None, None) => Deadline::NONE,

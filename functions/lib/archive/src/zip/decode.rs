@@ -9,6 +9,8 @@ use liblzma::stream::Stream;
 use super::directory::Record;
 use crate::error::Reason;
 use crate::frames::{Codec, xz_stream};
+use crate::inflate::Inflate;
+use crate::restart::{Decode, Restart};
 use crate::window::Window;
 
 const STORED: u16 = 0;
@@ -20,6 +22,7 @@ const ZSTD_OLD: u16 = 20;
 const ZSTD: u16 = 93;
 const XZ: u16 = 95;
 
+const ENCRYPTED: u16 = 1;
 /// Set on LZMA entries that end with a marker instead of at their known length.
 const LZMA_END_MARKER: u16 = 1 << 1;
 
@@ -48,13 +51,84 @@ pub(super) fn reads_to_the_end(method: u16) -> bool {
     !matches!(method, DEFLATE64 | LZMA)
 }
 
+/// Whether an entry's decoder can be entered in the middle: an encrypted one has a state of its own.
+pub(super) fn is_enterable(record: &Record) -> bool {
+    record.flags & ENCRYPTED == 0 && matches!(record.method, STORED | DEFLATE)
+}
+
+/// Whether an entry has to be decompressed.
+pub(super) fn is_compressed(record: &Record) -> bool {
+    record.method != STORED
+}
+
 /// A decoder over an entry's bytes.
+pub(super) enum Decoder<'a> {
+    /// One that has to begin at the start.
+    Whole(Box<dyn Read + 'a>),
+    /// Bytes as they are.
+    Stored { bytes: &'a mut dyn BufRead, read: u64 },
+    /// Deflate, block by block.
+    Blocks(Inflate<&'a mut dyn BufRead>),
+}
+
+impl<'a> Decoder<'a> {
+    /// One for an entry that [is enterable](is_enterable), at its start or where it was left.
+    pub(super) fn enter(
+        packed: &'a mut dyn BufRead,
+        record: &Record,
+        restart: Option<&Restart>,
+    ) -> io::Result<Self> {
+        Ok(match (record.method, restart) {
+            (STORED, _) => Self::Stored { bytes: packed, read: 0 },
+            (_, None) => Self::Blocks(Inflate::new(packed)),
+            (_, Some(restart)) => Self::Blocks(Inflate::enter(packed, restart.boundary.as_ref())?),
+        })
+    }
+
+    /// The place behind the last byte that was read, if it can be entered there. `begun` is where
+    /// this began in the source, `crc` is the checksum of the entry so far.
+    pub(super) fn restart(&self, begun: u64, crc: u32) -> Option<Restart> {
+        let (used, boundary) = match self {
+            Self::Whole(_) => return None,
+            Self::Stored { read, .. } => (*read, None),
+            Self::Blocks(blocks) if blocks.stands() => (blocks.consumed(), blocks.boundary()),
+            Self::Blocks(_) => return None,
+        };
+        Some(Restart { source: begun.saturating_add(used), crc, covered: 0, boundary })
+    }
+}
+
+impl Read for Decoder<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Whole(decoder) => decoder.read(buf),
+            Self::Blocks(blocks) => blocks.read(buf),
+            Self::Stored { bytes, read } => {
+                let count = bytes.read(buf)?;
+                *read += count as u64;
+                Ok(count)
+            }
+        }
+    }
+}
+
+impl Decode for Decoder<'_> {
+    fn stands(&self) -> Option<bool> {
+        match self {
+            Self::Whole(_) => None,
+            Self::Stored { .. } => Some(true),
+            Self::Blocks(blocks) => Some(blocks.stands()),
+        }
+    }
+}
+
+/// A decoder over an entry's bytes that begins at their start.
 pub(super) fn open<'a>(
     mut packed: &'a mut dyn BufRead,
     record: &Record,
     window: Window,
-) -> io::Result<Box<dyn Read + 'a>> {
-    Ok(match record.method {
+) -> io::Result<Decoder<'a>> {
+    Ok(Decoder::Whole(match record.method {
         STORED => Box::new(packed),
         DEFLATE => Box::new(flate2::bufread::DeflateDecoder::new(packed)),
         DEFLATE64 => Box::new(Deflate64Decoder::with_buffer(packed)),
@@ -72,7 +146,7 @@ pub(super) fn open<'a>(
             Box::new(XzDecoder::new_stream(chained, stream))
         }
         other => return Err(Reason::Unsupported(format!("the zip method {other}")).into()),
-    })
+    }))
 }
 
 /// The header of a `.lzma` file made from the one that zip uses: zip leaves the length out.

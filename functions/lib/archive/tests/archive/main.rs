@@ -5,6 +5,7 @@ mod damage;
 mod edges;
 mod hostile;
 mod makers;
+mod pauses;
 mod places;
 mod requests;
 mod world;

@@ -8,7 +8,7 @@ use domain::Failure;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{CHUNKS_AHEAD, cut_off, io_error};
-use crate::{Result, Writer, Written};
+use crate::{Checkpoint, Result, Writer, Written};
 
 /// Libraries write a few bytes at a time; this many travel together.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -16,13 +16,14 @@ const CHUNK_BYTES: usize = 256 * 1024;
 enum Command {
     Data(Bytes),
     Finish(oneshot::Sender<Result<Written>>),
+    Checkpoint(oneshot::Sender<Result<Checkpoint>>),
 }
 
 /// Buffers that the other side has done with: fresh memory for every chunk costs more than its copy.
 type Spent = Arc<Mutex<Vec<BytesMut>>>;
 
-/// An object being written by synchronous code. Dropped without [`SyncWriter::finish`], it leaves
-/// nothing behind.
+/// An object being written by synchronous code. Dropped without [`SyncWriter::finish`] or
+/// [`SyncWriter::checkpoint`], it leaves nothing behind.
 #[derive(Debug)]
 pub struct SyncWriter {
     commands: mpsc::Sender<Command>,
@@ -51,12 +52,27 @@ impl SyncWriter {
     ///
     /// # Errors
     /// The failure of this or any earlier write; nothing is visible then.
-    pub fn finish(mut self) -> std::result::Result<Written, Failure> {
+    pub fn finish(self) -> std::result::Result<Written, Failure> {
+        self.end(Command::Finish)
+    }
+
+    /// Stops here, with every byte written so far safe in S3, and says how to go on.
+    ///
+    /// # Errors
+    /// The failure of this or any earlier write; an earlier checkpoint stays good.
+    pub fn checkpoint(self) -> std::result::Result<Checkpoint, Failure> {
+        self.end(Command::Checkpoint)
+    }
+
+    fn end<T>(
+        mut self,
+        command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command,
+    ) -> std::result::Result<T, Failure> {
         self.send_buffer()?;
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Finish(reply))?;
+        self.send(command(reply))?;
         match answer.blocking_recv() {
-            Ok(written) => Ok(written?),
+            Ok(ended) => Ok(ended?),
             Err(_closed) => Err(self.reason()),
         }
     }
@@ -121,6 +137,10 @@ async fn pump(
             }
             Command::Finish(reply) => {
                 let _nobody_left = reply.send(writer.finish().await);
+                return;
+            }
+            Command::Checkpoint(reply) => {
+                let _nobody_left = reply.send(writer.checkpoint().await);
                 return;
             }
         }

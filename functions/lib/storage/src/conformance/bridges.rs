@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Broken, Outcome, ensure, expect_no_uploads, fresh_prefix, pattern, sha256};
 use crate::blocking::{Object, SyncReader, SyncWriter, failure_in};
-use crate::{Condition, Range, Store};
+use crate::{Condition, Error, Range, Store};
 
 const BYTES: usize = 20 * 1024 * 1024 + 7;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -21,6 +21,7 @@ pub async fn bridges(store: Store) -> Outcome {
         round_trip(&store, &prefix).await?;
         random_access(&store, &prefix).await?;
         early_ends(&store, &prefix).await?;
+        checkpoints(&store, &prefix).await?;
         failures(&store, &prefix).await?;
         store.delete_prefix(&prefix).await?;
         Ok(())
@@ -73,6 +74,41 @@ async fn round_trip(store: &Store, prefix: &str) -> Outcome {
     let reader = SyncReader::new(store.reader(&lines, Range::ALL).await?);
     let lines = on_thread(move || Ok(reader.lines().collect::<io::Result<Vec<_>>>()?)).await?;
     ensure!(lines == ["one", "two", "", "four"], "the lines are {lines:?}");
+    Ok(())
+}
+
+/// A blocking writer that stops and goes on, and one whose upload is swept in between.
+async fn checkpoints(store: &Store, prefix: &str) -> Outcome {
+    const FIRST: usize = 11 * 1024 * 1024 + 3;
+    for swept in [false, true] {
+        let key = format!("{prefix}stopped-{swept}");
+        let mut writer = SyncWriter::new(store.writer(&key));
+        let checkpoint = on_thread(move || {
+            writer.write_all(&pattern(0, FIRST))?;
+            Ok(writer.checkpoint()?)
+        })
+        .await?;
+        ensure!(checkpoint.offset == FIRST as u64, "stopped at {}", checkpoint.offset);
+        if swept {
+            let aborted = store.abort_uploads(&key).await?;
+            ensure!(aborted == 1, "{aborted} uploads were aborted");
+            expect_no_uploads(store, &key).await?;
+            match store.resume(&key, checkpoint).await {
+                Err(Error::UploadGone { .. }) => continue,
+                other => return Err(Broken::new(format!("an aborted upload goes on: {other:?}"))),
+            }
+        }
+        let mut writer = SyncWriter::new(store.resume(&key, checkpoint).await?);
+        let written = on_thread(move || {
+            let all = pattern(0, BYTES);
+            writer.write_all(all.get(FIRST..).unwrap_or_default())?;
+            Ok(writer.finish()?)
+        })
+        .await?;
+        ensure!(written.bytes == BYTES as u64, "{} bytes written", written.bytes);
+        let whole = store.reader(&key, Range::ALL).await?.collect().await?;
+        ensure!(sha256(&whole) == sha256(&pattern(0, BYTES)), "an object in two goes differs");
+    }
     Ok(())
 }
 

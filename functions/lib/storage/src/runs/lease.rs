@@ -8,11 +8,14 @@ use jiff::Timestamp;
 
 use crate::{Condition, Store};
 
+/// Dead runs that a lease remembers: each holder sweeps what they left, so they rarely are two.
+const DEAD_RUNS: usize = 20;
+
 /// What came of asking for a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaseOutcome {
-    /// It is ours.
-    Held,
+    /// It is ours, and this is what it says.
+    Held(Lease),
     /// A running execution has it.
     Busy(Lease),
 }
@@ -32,20 +35,25 @@ pub async fn take_lease(
 ) -> Result<LeaseOutcome, Failure> {
     let key = keys::lease(partner);
     if store.put(&key, wanted, Condition::Absent).await?.is_written() {
-        return Ok(LeaseOutcome::Held);
+        return Ok(LeaseOutcome::Held(wanted.clone()));
     }
     let Some(found) = store.get::<Lease>(&key).await? else {
         return Err(contended(partner));
     };
     let free = found.value.released_at.is_some();
     if !free && found.value.execution == wanted.execution {
-        return Ok(LeaseOutcome::Held);
+        return Ok(LeaseOutcome::Held(found.value));
     }
     if !free && executions.is_running(&found.value.execution).await? {
         return Ok(LeaseOutcome::Busy(found.value));
     }
-    if store.put(&key, wanted, Condition::Unchanged(found.etag)).await?.is_written() {
-        return Ok(LeaseOutcome::Held);
+    let mut taken = wanted.clone();
+    if !free {
+        taken.taken_from = [vec![found.value.run], found.value.taken_from].concat();
+        taken.taken_from.truncate(DEAD_RUNS);
+    }
+    if store.put(&key, &taken, Condition::Unchanged(found.etag)).await?.is_written() {
+        return Ok(LeaseOutcome::Held(taken));
     }
     Err(contended(partner))
 }

@@ -204,6 +204,26 @@ impl Run {
         Ok(())
     }
 
+    /// Forgets where a stage stopped: the next attempt begins anew.
+    ///
+    /// # Errors
+    /// `Transient` from storage.
+    pub async fn forget_progress(&self, stage: &str, name: &Name) -> Result<(), Failure> {
+        Ok(self.store.delete(&self.keys.progress(stage, name)).await?)
+    }
+
+    /// Aborts the uploads that the run left unfinished. To be called when no stage of it works any
+    /// more; what is missed is swept by the bucket's lifecycle rule, so an error is only told.
+    pub async fn abort_uploads(&self) {
+        match self.store.abort_uploads(&self.keys.data()).await {
+            Ok(0) => {}
+            Ok(uploads) => tracing::info!(run = self.keys.run(), uploads, "unfinished, aborted"),
+            Err(error) => {
+                tracing::warn!(run = self.keys.run(), %error, "unfinished uploads are left");
+            }
+        }
+    }
+
     /// Whether one of the inboxes has an item of that name.
     ///
     /// # Errors

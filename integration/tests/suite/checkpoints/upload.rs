@@ -1,0 +1,110 @@
+//! Uploads that take many invocations: one claim, one temporary file, and what happens to it between
+//! two of them.
+
+use std::path::PathBuf;
+
+use domain::keys::Inbox;
+use domain::{ErrorClass, Failure};
+use serde_json::Value;
+
+use super::{Halfway, noise};
+
+const BYTES: usize = 8 << 20;
+
+impl Halfway {
+    async fn upload(&self) -> Result<Value, Failure> {
+        self.call("upload", self.event.clone()).await
+    }
+
+    /// After that many invocations of Upload, which leave it in the middle.
+    async fn uploading(content: &[u8], times: usize) -> Self {
+        let halfway = Self::at_upload(content).await;
+        for _ in 0..times {
+            assert_eq!(halfway.upload().await.expect("a piece")["more"], true);
+        }
+        halfway
+    }
+
+    /// Goes on to the end, and tells in how many invocations.
+    async fn upload_to_the_end(&self) -> usize {
+        let mut times = 1;
+        while self.upload().await.expect("a piece")["more"] == true {
+            times += 1;
+        }
+        times
+    }
+
+    /// The one file at the target while it is sent.
+    fn temporary(&self) -> PathBuf {
+        let paths = self.world.target.paths();
+        assert_eq!(paths.len(), 1, "{paths:?}");
+        assert!(paths[0].to_string_lossy().ends_with(".part"), "{paths:?}");
+        paths[0].clone()
+    }
+
+    fn assert_delivered(&self, content: &[u8]) {
+        assert_eq!(self.world.target.names(), ["large.bin.pgp"]);
+        assert!(self.world.opened()["large.bin"] == content, "other bytes arrived");
+    }
+
+    async fn sent(&self) -> u64 {
+        self.progress("upload", Inbox::Sealed).await.1["sent"].as_u64().expect("bytes")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_goes_on_in_the_same_file() {
+    let content = noise(BYTES);
+    let halfway = Halfway::uploading(&content, 8).await;
+    let temporary = halfway.temporary();
+    let sent = halfway.sent().await;
+    assert_eq!(std::fs::metadata(&temporary).expect("a file").len(), sent);
+    assert!(sent > 0 && sent < BYTES as u64, "{sent}");
+    assert_eq!(halfway.upload().await.expect("a piece")["more"], true);
+    assert_eq!(halfway.temporary(), temporary, "another claim was made");
+    assert!(halfway.sent().await > sent);
+    // More than a server acknowledged may be there.
+    let file = std::fs::File::options().append(true).open(&temporary).expect("the file");
+    std::io::Write::write_all(&mut &file, &[0; 5000]).expect("bytes");
+    halfway.upload_to_the_end().await;
+    halfway.assert_delivered(&content);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_whose_file_is_gone_or_shorter_is_begun_anew() {
+    let content = noise(BYTES);
+    for gone in [true, false] {
+        let halfway = Halfway::uploading(&content, 8).await;
+        let temporary = halfway.temporary();
+        if gone {
+            std::fs::remove_file(&temporary).expect("it is removed");
+        } else {
+            let file = std::fs::File::options().write(true).open(&temporary).expect("the file");
+            file.set_len(halfway.sent().await - 1).expect("it is cut");
+        }
+        assert_eq!(halfway.upload().await.expect("a piece")["more"], true);
+        assert_ne!(halfway.temporary(), temporary, "the same claim");
+        halfway.upload_to_the_end().await;
+        halfway.assert_delivered(&content);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_changed_between_two_invocations_is_never_renamed() {
+    let content = noise(BYTES);
+    let halfway = Halfway::uploading(&content, 8).await;
+    let temporary = halfway.temporary();
+    let mut bytes = std::fs::read(&temporary).expect("what was sent");
+    bytes[1000] ^= 1;
+    std::fs::write(&temporary, &bytes).expect("another content");
+    let failure = loop {
+        match halfway.upload().await {
+            Ok(more) => assert_eq!(more["more"], true, "it was delivered"),
+            Err(failure) => break failure,
+        }
+    };
+    assert_eq!((failure.class, &*failure.code), (ErrorClass::Transient, "upload.mismatch"));
+    // The next attempt begins anew.
+    halfway.upload_to_the_end().await;
+    halfway.assert_delivered(&content);
+}
