@@ -134,7 +134,7 @@ pub(crate) fn consult(job: &Job<'_>, entry: &Entry) -> Result<Verdict, Error> {
 
 /// How the copy of a member ended.
 pub(crate) enum Copied {
-    /// The reader has ended after so many bytes.
+    /// The reader has ended; the whole member has so many bytes.
     Whole(u64),
     /// The sink asked to stop, at a place that [`Delivery::keep`] takes.
     Paused,
@@ -148,6 +148,8 @@ pub(crate) struct Delivery<'a> {
     job: &'a Job<'a>,
     path: &'a str,
     writer: Box<dyn MemberWriter>,
+    /// Bytes that the sink has and the reader does not give.
+    before: u64,
     /// Bytes that the reader gives and the sink has.
     passed_over: u64,
 }
@@ -158,7 +160,7 @@ impl<'a> Delivery<'a> {
         let path = entry.path.as_str();
         let writer = job.sink.begin(entry).map_err(|source| job.unwritable(path, source))?;
         let passed_over = writer.kept().map_or(0, |kept| kept.bytes);
-        Ok(Self { job, path, writer, passed_over })
+        Ok(Self { job, path, writer, before: 0, passed_over })
     }
 
     /// Bytes that the sink has from earlier calls.
@@ -169,7 +171,7 @@ impl<'a> Delivery<'a> {
     /// The place behind the bytes that the sink has; the reader has to begin there.
     pub(crate) fn restart(&mut self) -> Option<Restart> {
         let restart = self.writer.kept()?.restart.clone()?;
-        self.passed_over = 0;
+        self.is_behind_kept();
         Some(restart)
     }
 
@@ -180,7 +182,7 @@ impl<'a> Delivery<'a> {
 
     /// The caller has brought the reader behind the bytes that the sink has.
     pub(crate) fn is_behind_kept(&mut self) {
-        self.passed_over = 0;
+        self.before += std::mem::take(&mut self.passed_over);
     }
 
     /// Copies until the reader ends. `look` sees every piece before the sink does.
@@ -192,7 +194,7 @@ impl<'a> Delivery<'a> {
     ) -> Result<Copied, Error> {
         let (job, path) = (self.job, self.path);
         let mut buffer = vec![0; BUFFER_BYTES];
-        let mut length: u64 = 0;
+        let mut length = self.before;
         let mut overdue: usize = 0;
         loop {
             let read = match reader.read(&mut buffer) {

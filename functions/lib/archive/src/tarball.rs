@@ -192,7 +192,7 @@ impl<T: Tape> Reel<'_, T> {
             }
             Copied::Stopped => return Ok(false),
         };
-        if had.saturating_add(bytes) != size {
+        if bytes != size {
             return Err(job.refuse(Some(&entry.path), Reason::Truncated));
         }
         delivery.commit()?;
