@@ -24,7 +24,7 @@ MUTATED := domain records archive openpgp sftp
 # which needs 16 GiB.
 ROWS ?= large,small,far,unpack,count,seal,whole
 
-.PHONY: demo test bench fuzz mutants lint fmt packages tools peers
+.PHONY: demo test bench rehearsal fuzz mutants lint fmt packages tools peers
 
 demo: ## a whole run on embedded defaults
 	$(CARGO) run --package dray -- demo
@@ -37,6 +37,11 @@ test: tools ## every test
 bench: packages peers ## every hop and a whole run beside what people use today; ROWS chooses groups
 	$(CARGO) build --locked --release --package dray
 	ROWS=$(ROWS) $(CARGO) bench --locked --package integration --bench table
+
+rehearsal: tools ## a member of 3 GiB through invocations of a second and five kills; takes 50 GiB of disk
+	$(CARGO) build --locked --release --package dray
+	REHEARSAL_MIB=3072 REHEARSAL_SECONDS=1 $(CARGO) nextest run --locked --release --package integration \
+	  --success-output final a_giant_member
 
 fuzz: ## every fuzz target for FUZZ_SECONDS, from fresh seeds
 	integration/fuzz/run $(FUZZ_SECONDS)

@@ -1,7 +1,8 @@
 //! The command's own rehearsal: one giant member, invocations that end long before it does, and
-//! `kill -9` in the middle of each stage. `REHEARSAL_MIB=3072 REHEARSAL_SECONDS=1` makes it real.
+//! `kill -9` at random places within the stages. `make rehearsal` makes it 3 GiB; `REHEARSAL_SEED`
+//! draws other places.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -17,29 +18,81 @@ use super::{INVOCATIONS, unfinished};
 
 /// What the giant repeats, with a number before each: it compresses to two thirds.
 const PIECE_BYTES: usize = 256 << 10;
+/// What goes on in the next invocation.
+const STAGES: [&str; 3] = ["download", "unpack", "upload"];
 
 fn variable(name: &str, default: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| default.to_owned())
 }
 
-/// Lays a zip with one member, one deflate stream, and gives the member's SHA-256.
-fn lay(path: &Path) -> String {
-    let mib: usize = variable("REHEARSAL_MIB", "4").parse().expect("a number");
-    let mut piece = super::noise(PIECE_BYTES / 3);
-    let text = hex::encode(&piece);
-    piece.extend_from_slice(text.as_bytes());
-    let mut zip = ZipWriter::new(File::create(path).expect("a file at the source"));
-    let options = SimpleFileOptions::default().large_file(true).compression_level(Some(2));
-    zip.start_file("giant.bin", options).expect("a member");
-    let mut hash = Sha256::new();
-    for number in 0..(mib << 20) / piece.len() {
-        for part in [number.to_le_bytes().as_slice(), &piece] {
-            hash.update(part);
-            zip.write_all(part).expect("room");
+/// A zip with one member, one deflate stream.
+struct Giant {
+    packed: u64,
+    bytes: u64,
+    /// Of the member.
+    sha256: String,
+}
+
+impl Giant {
+    fn lay(path: &Path) -> Self {
+        let mib: usize = variable("REHEARSAL_MIB", "4").parse().expect("a number");
+        let mut piece = super::noise(PIECE_BYTES / 3);
+        let text = hex::encode(&piece);
+        piece.extend_from_slice(text.as_bytes());
+        let mut zip = ZipWriter::new(File::create(path).expect("a file at the source"));
+        // The fastest level would make one block of it, which cannot be entered.
+        let options = SimpleFileOptions::default().large_file(true).compression_level(Some(2));
+        zip.start_file("giant.bin", options).expect("a member");
+        let mut hash = Sha256::new();
+        let mut bytes = 0;
+        for number in 0..(mib << 20) / piece.len() {
+            for part in [number.to_le_bytes().as_slice(), &piece] {
+                hash.update(part);
+                zip.write_all(part).expect("room");
+                bytes += part.len() as u64;
+            }
+        }
+        let file = zip.finish().expect("the end of a zip");
+        let packed = file.metadata().expect("a file").len();
+        Self { packed, bytes, sha256: hex::encode(hash.finalize()) }
+    }
+
+    /// How far a stage goes, at least.
+    fn bytes(&self, stage: &str) -> u64 {
+        match stage {
+            "download" => self.packed,
+            "unpack" => self.bytes,
+            // It is sent and read back; sealing may have compressed it.
+            _ => 2 * self.packed,
         }
     }
-    zip.finish().expect("the end of a zip");
-    hex::encode(hash.finalize())
+}
+
+/// How far a stage has come, as it noted for its next invocation.
+fn position(stage: &str, document: &Path) -> u64 {
+    let text = std::fs::read(document).unwrap_or_default();
+    // It may be gone by now.
+    let kept: Value = serde_json::from_slice(&text).unwrap_or_default();
+    let numbers = match stage {
+        "download" => vec![&kept["object"]["offset"]],
+        "unpack" => {
+            let begun = kept["begun"].as_object().into_iter().flat_map(serde_json::Map::values);
+            begun.map(|begun| &begun["kept"]["bytes"]).collect()
+        }
+        _ => vec![&kept["sent"], &kept["read_back"]["bytes"]],
+    };
+    numbers.into_iter().filter_map(Value::as_u64).sum()
+}
+
+/// The documents in which a stage notes that.
+fn documents(world: &World, stage: &str) -> Vec<PathBuf> {
+    holding(&world.state.join("s3/drayage/runs"), &format!("progress/{stage}/"))
+}
+
+/// A number of the seed's.
+fn drawn(seed: &str, at: u8) -> u64 {
+    let hash = Sha256::new().chain_update(seed).chain_update([at]).finalize();
+    hash.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 fn dray(world: &World) -> Dray {
@@ -94,34 +147,22 @@ fn kill(world: &World, what: &str, mut when: impl FnMut() -> bool) {
 #[test]
 fn a_giant_member_outlives_every_invocation_and_every_kill() {
     let world = World::openssh();
-    let expected = lay(&world.source.folder.join("giant.zip"));
-    let documents = world.state.join("s3/drayage/runs");
-    let fresh = |word: &str, known: &[PathBuf]| {
-        holding(&documents, word).iter().any(|path| !known.contains(path))
-    };
-    let mut dead: Vec<PathBuf> = Vec::new();
-    for stage in ["download", "unpack", "upload"] {
-        let word = format!("progress/{stage}/");
-        kill(&world, &format!("{stage} stands in the middle"), || fresh(&word, &dead));
-        dead.extend(holding(&documents, "progress/"));
+    let giant = Giant::lay(&world.source.folder.join("giant.zip"));
+    let seed = variable("REHEARSAL_SEED", "1");
+    let [any, places @ ..] = [0, 1, 2, 3, 4, 5].map(|at| drawn(&seed, at));
+    let stages = ["download", "unpack", "upload", "upload", STAGES[any as usize % STAGES.len()]];
+    let mut dead: BTreeSet<PathBuf> = BTreeSet::new();
+    for (stage, drawn) in stages.into_iter().zip(places) {
+        let permille = 50 + drawn % 800;
+        let what = format!("{permille} of 1000 of {stage} (REHEARSAL_SEED={seed})");
+        eprintln!("killed after {what}");
+        let until = giant.bytes(stage) * permille / 1000;
+        kill(&world, &what, || {
+            let kept = documents(&world, stage).into_iter();
+            kept.filter(|path| !dead.contains(path)).any(|path| position(stage, &path) >= until)
+        });
+        dead.extend(STAGES.into_iter().flat_map(|stage| documents(&world, stage)));
     }
-    // Within the sending, and while what was sent is read back.
-    let sent = |at_least: u64| {
-        let sizes = world.target.marks();
-        sizes.into_iter().any(|(name, (bytes, _))| name.ends_with(".part") && bytes >= at_least)
-    };
-    kill(&world, "half of it is at the target", || {
-        fresh("progress/upload/", &dead) && sent(1 << 20)
-    });
-    dead.extend(holding(&documents, "progress/"));
-    kill(&world, "it is read back", || {
-        let kept = holding(&documents, "progress/upload/");
-        kept.iter().filter(|path| !dead.contains(path)).any(|path| {
-            let text = std::fs::read(path).unwrap_or_default();
-            let kept: Value = serde_json::from_slice(&text).unwrap_or_default();
-            kept["read_back"]["bytes"].as_u64() > Some(0)
-        })
-    });
 
     let summary = dray(&world).finish().expect_code(0).summary();
     assert_eq!((summary.verdict, summary.totals.delivered), (Verdict::Delivered, 1));
@@ -131,9 +172,9 @@ fn a_giant_member_outlives_every_invocation_and_every_kill() {
         let times = entries.get(state).copied().unwrap_or_default();
         assert!(times >= INVOCATIONS, "{state} was entered {times} times");
     }
-    assert_eq!(summary.receipts[0].sha256, expected);
+    assert_eq!(summary.receipts[0].sha256, giant.sha256);
     assert_eq!(world.target.names().len(), 1, "something is left: {:?}", world.target.names());
     assert_eq!(unfinished(&world), Vec::<PathBuf>::new());
     let opened = world.gpg().hash(&world.target.paths()[0]);
-    assert_eq!(opened, expected, "other bytes arrived");
+    assert_eq!(opened, giant.sha256, "other bytes arrived");
 }
