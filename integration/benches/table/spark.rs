@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use domain::ids::Name;
-use domain::items::{FileRef, MemberItem};
+use domain::items::{Expanded, FileItem, FileRef, MemberItem};
 use domain::keys::{Inbox, Phase};
 use domain::{Deadline, SecretStore};
 use dray::emr::{JobFiles, Runner, SparkSubmit, SparkSubmitDriver};
@@ -43,12 +43,14 @@ pub fn rows(bytes: u64) -> Vec<Row> {
         let house = House::new().await;
         let mut rows = Vec::new();
         let nothing = house.lay("empty", 1 << 20).await;
-        let start = house.spark("local[2]", &[&house.run("start", &nothing).await]).await;
+        let start =
+            house.spark("local[2]", &[&house.run("start", &nothing, Inbox::Large).await]).await;
         rows.push(row("Spark's start: a job of 1 MiB on local[2]".to_owned(), start, None));
         for gib in SIZES {
             let object = house.lay("large", gib * bytes).await;
-            let inspect = house.inspect(&house.run(&format!("i{gib}"), &object).await).await;
-            let run = house.run(&format!("s{gib}"), &object).await;
+            let inspect =
+                house.inspect(&house.run(&format!("i{gib}"), &object, Inbox::Members).await).await;
+            let run = house.run(&format!("s{gib}"), &object, Inbox::Large).await;
             let spark = house.spark("local[2]", &[&run]).await;
             let mib = (gib * bytes) >> 20;
             rows.push(row(format!("count {mib} MiB: Spark local[2]"), inspect, Some(spark)));
@@ -56,13 +58,16 @@ pub fn rows(bytes: u64) -> Vec<Row> {
                 continue;
             }
             for executors in [1, 2, 4] {
-                let run = house.run(&format!("e{executors}"), &object).await;
+                let run = house.run(&format!("e{executors}"), &object, Inbox::Large).await;
                 let master = format!("local-cluster[{executors},1,1024]");
                 let took = house.spark(&master, &[&run]).await;
                 let name = format!("Spark counts {mib} MiB on {executors} executors of one core");
                 rows.push(row(name, took, None));
             }
-            let runs = (house.run("p1", &object).await, house.run("p2", &object).await);
+            let runs = (
+                house.run("p1", &object, Inbox::Large).await,
+                house.run("p2", &object, Inbox::Large).await,
+            );
             let took = house.spark("local[2]", &[&runs.0, &runs.1]).await;
             rows.push(row(format!("two partners' jobs of {mib} MiB at once"), took, Some(spark)));
         }
@@ -140,8 +145,8 @@ impl House {
         Object { key, bytes: written.bytes, records: times * self.lines - 1 }
     }
 
-    /// A run with that object as its one member, large and not yet counted.
-    async fn run(&self, id: &str, object: &Object) -> Counting {
+    /// A run with that object as its one member, which waits in that inbox to be counted.
+    async fn run(&self, id: &str, object: &Object, inbox: Inbox) -> Counting {
         let run = Run::new(&self.store, "acme", &format!("20260301T060000Z-{id}"));
         run.snapshot_profile().await.expect("the profile");
         let name = Name::new(object.bytes, "5f3a9c1e5f3a9c1e5f3a9c1e5f3a9c1e");
@@ -151,6 +156,13 @@ impl House {
             size_bytes: object.bytes,
             mtime_seconds: Timestamp::UNIX_EPOCH.as_second(),
         };
+        let unpacked = FileItem {
+            file: file.clone(),
+            resend: None,
+            downloaded: None,
+            expanded: Some(Expanded { format: "plain".to_owned(), members: vec![name.clone()] }),
+        };
+        run.write(Inbox::Expanded, &name, &unpacked).await.expect("an item");
         let item = MemberItem {
             name: name.clone(),
             file,
@@ -164,9 +176,7 @@ impl House {
             report: None,
             sealed: None,
         };
-        for inbox in [Inbox::Members, Inbox::Large] {
-            run.write(inbox, &name, &item).await.expect("an item");
-        }
+        run.write(inbox, &name, &item).await.expect("an item");
         Counting { run, name, records: object.records }
     }
 

@@ -14,7 +14,7 @@ use domain::keys::Inbox;
 use domain::{Deadline, ErrorClass, Failure, SecretStore};
 use dray::local::{Functions, Invocations, Local, LocalExecutions, Options, Rehearsals};
 use engine::{EventType, Notice};
-use integration::{World, csv, gzip, tar, zip};
+use integration::{Dray, World, csv, gzip, tar, zip};
 use secrets::FolderSecrets;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -165,9 +165,21 @@ async fn a_member_that_cannot_be_sealed_in_one_invocation_is_told_before_anythin
     let failed = &ended.summary.expect("a summary").failed;
     let [failed] = failed.as_slice() else { panic!("{failed:?}") };
     assert_eq!(failed.failure.code, "inspect.too_large_to_seal");
-    assert!(failed.failure.message.contains("takes 671088 bytes at most"), "{}", failed.failure);
+    assert!(failed.failure.message.contains("takes 335544 bytes at most"), "{}", failed.failure);
     assert_eq!(world.target.names().len(), 1);
     assert_eq!(world.api.reports().len(), 1, "the large one was reported");
+}
+
+#[test]
+fn whoever_seals_faster_says_so() {
+    let world = World::openssh();
+    world.put("large.csv", b"id\n1\n2\n");
+    let run = |bytes: &str| Dray::run(&world, &[]).env("DRAYAGE_SEALABLE_BYTES", bytes).finish();
+    let said = run("6").expect_code(1);
+    assert!(said.stdout.contains("large.csv has 7 bytes"), "{said:?}");
+    assert_eq!(world.target.names(), Vec::<String>::new());
+    run("7").expect_code(0);
+    assert_eq!(world.target.names().len(), 1);
 }
 
 /// A run whose functions are called one by one.

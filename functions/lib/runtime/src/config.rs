@@ -26,7 +26,7 @@ impl Config {
     /// Seconds before its end at which an invocation stops taking on work; 45 when not set.
     pub const DEADLINE_MARGIN: &'static str = "DRAYAGE_DEADLINE_MARGIN_SECONDS";
 
-    /// The largest member in bytes that Encrypt seals within one invocation; 53 GiB when not set.
+    /// The largest member in bytes that Encrypt seals within one invocation; 26 GiB when not set.
     pub const SEALABLE_BYTES: &'static str = "DRAYAGE_SEALABLE_BYTES";
 
     /// The largest member that Encrypt seals within one invocation.

@@ -12,9 +12,10 @@ use std::time::Duration;
 use anyhow::Context;
 use domain::events::{Start, Summary};
 use domain::keys::{self, RunKeys};
-use domain::{Deadline, INVOCATION_MAX, Profile, SecretStore, Stage, sealable_bytes};
+use domain::{Profile, SecretStore, Stage, sealable_bytes};
 use engine::{Clock, Engine, Identity, Injections, Machine, Observer, Outcome, SystemClock};
 use jiff::Timestamp;
+use runtime::Config;
 use storage::{Condition, Store};
 
 use crate::emr::{self, EmrServerless, JobFiles, Runner, SparkSubmit, Threads};
@@ -147,11 +148,10 @@ impl Local {
         .await?;
         let store = s3.store(BUCKET);
         let executions = Arc::new(LocalExecutions::new(state.join("executions"))?);
-        let sealing = options.invocations.get(encrypt::Encrypt::NAME);
-        let sealable = sealing.map_or_else(
-            || sealable_bytes(INVOCATION_MAX, Deadline::MARGIN),
-            |own| sealable_bytes(own.limit, own.margin),
-        );
+        let sealable = match options.invocations.get(encrypt::Encrypt::NAME) {
+            Some(own) => sealable_bytes(own.limit, own.margin),
+            None => Config::sealable_bytes()?,
+        };
         let functions =
             Functions::with_sealable_bytes(&store, &options.secrets, &executions, sealable);
         let runner = runner(options.spark, &s3, &store).await?;

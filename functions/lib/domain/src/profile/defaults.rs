@@ -63,6 +63,7 @@ impl Default for Records {
             delimiter: ",".to_owned(),
             record_bytes: None,
             declared: None,
+            // What a Lambda has counted when Spark begins: functions/count-large/README.md.
             large_above_bytes: 5 << 30,
         }
     }
