@@ -24,7 +24,7 @@ MUTATED := domain records archive openpgp sftp
 # which needs 16 GiB.
 ROWS ?= large,small,far,unpack,count,seal,whole
 
-.PHONY: demo test bench rehearsal fuzz mutants lint fmt packages tools peers
+.PHONY: demo test bench rehearsal fuzz sabotage mutants lint fmt packages tools peers
 
 demo: ## a whole run on embedded defaults
 	$(CARGO) run --package dray -- demo
@@ -45,6 +45,9 @@ rehearsal: tools ## a member of 3 GiB through invocations of a second and five k
 
 fuzz: ## every fuzz target for FUZZ_SECONDS, from fresh seeds
 	integration/fuzz/run $(FUZZ_SECONDS)
+
+sabotage: tools ## breaks one promise after another and shows that a test notices
+	integration/sabotage/run
 
 mutants: tools ## breaks the libraries in every small way and prints what no test noticed
 	@$(CARGO) mutants --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-mutants
