@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
@@ -68,6 +69,10 @@ struct Book {
     gate: Arc<RwLock<()>>,
     told: Mutex<Vec<Told>>,
     rule: Mutex<Rule>,
+    /// The only `Authorization` that is accepted.
+    wanted: Mutex<String>,
+    /// OAuth 2 tokens that were given out.
+    tokens: AtomicUsize,
 }
 
 impl Api {
@@ -81,9 +86,15 @@ impl Api {
     #[must_use]
     pub fn start() -> Self {
         let rule: Rule = Box::new(|_| Reply::accepted());
-        let book =
-            Arc::new(Book { gate: Arc::default(), told: Mutex::default(), rule: Mutex::new(rule) });
-        let router = Router::new().route("/v1/files", post(take)).with_state(Arc::clone(&book));
+        let book = Arc::new(Book {
+            gate: Arc::default(),
+            told: Mutex::default(),
+            rule: Mutex::new(rule),
+            wanted: Mutex::new(format!("Bearer {}", Self::TOKEN)),
+            tokens: AtomicUsize::new(0),
+        });
+        let router = Router::new().route("/v1/files", post(take)).route("/v1/token", post(token));
+        let router = router.with_state(Arc::clone(&book));
         let (address, serving) = on_servers(async move {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
             let address = listener.local_addr().expect("its number");
@@ -121,6 +132,18 @@ impl Api {
         Held { _gate: Arc::clone(&self.book.gate).try_write_owned().expect("an idle API") }
     }
 
+    /// Where to ask for an OAuth 2 token; only the last one that was given out is accepted.
+    #[must_use]
+    pub fn token_url(&self) -> String {
+        self.url.replace("/files", "/token")
+    }
+
+    /// How many were given out.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        self.book.tokens.load(Ordering::SeqCst)
+    }
+
     /// Every request so far, in order of arrival.
     #[must_use]
     pub fn requests(&self) -> Vec<Told> {
@@ -148,7 +171,7 @@ impl Book {
     }
 
     fn reply(&self, told: &Told) -> Reply {
-        let wanted = format!("Bearer {}", Api::TOKEN);
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if told.headers.get(header::AUTHORIZATION.as_str()) != Some(&wanted) {
             return Reply::Status(401, json!({"error": "unknown token"}));
         }
@@ -158,6 +181,12 @@ impl Book {
 
 fn url(address: SocketAddr) -> String {
     format!("http://{address}/v1/files")
+}
+
+async fn token(State(book): State<Arc<Book>>) -> Response {
+    let token = format!("token-{}", book.tokens.fetch_add(1, Ordering::SeqCst));
+    *book.wanted.lock().unwrap_or_else(PoisonError::into_inner) = format!("Bearer {token}");
+    axum::Json(json!({"access_token": token, "token_type": "Bearer"})).into_response()
 }
 
 async fn take(State(book): State<Arc<Book>>, headers: HeaderMap, body: Bytes) -> Response {

@@ -5,20 +5,29 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use domain::profile::{OAuth2Auth, ReportAuth};
-use domain::{Failure, SecretStore};
+use domain::{Failure, Given, SecretBytes, SecretStore};
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, StatusCode};
 use serde::Deserialize;
 use sha2::Sha256;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
-/// Adds credentials to requests. An OAuth 2 token is fetched once per invocation.
+/// Adds credentials to requests. An OAuth 2 token is fetched once per invocation, and again when it
+/// is refused.
 pub(crate) struct Auth {
     rules: ReportAuth,
     secrets: Arc<dyn SecretStore>,
-    token: OnceCell<String>,
+    given: Given,
+    renewed: Mutex<Renewed>,
+}
+
+/// What requests of now are made with.
+#[derive(Default)]
+struct Renewed {
+    times: u64,
+    token: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -28,7 +37,7 @@ struct Token {
 
 impl Auth {
     pub(crate) fn new(rules: ReportAuth, secrets: Arc<dyn SecretStore>) -> Self {
-        Self { rules, secrets, token: OnceCell::new() }
+        Self { rules, secrets, given: Given::default(), renewed: Mutex::default() }
     }
 
     /// Adds what the profile asks for.
@@ -45,28 +54,68 @@ impl Auth {
         let rules = &self.rules;
         let mut request = request;
         if let Some(name) = &rules.bearer {
-            let secret = self.secrets.secret(name).await?;
+            let secret = self.secret(name).await?;
             request = request.header(AUTHORIZATION, value(&format!("Bearer {}", secret.line()?))?);
         }
         if let Some(header) = &rules.header {
-            let secret = self.secrets.secret(&header.value).await?;
+            let secret = self.secret(&header.value).await?;
             request = request.header(header_name(&header.name)?, value(secret.line()?)?);
         }
         if let Some(basic) = &rules.basic {
-            let secret = self.secrets.secret(&basic.password).await?;
+            let secret = self.secret(&basic.password).await?;
             let pair = STANDARD.encode(format!("{}:{}", basic.username, secret.line()?));
             request = request.header(AUTHORIZATION, value(&format!("Basic {pair}"))?);
         }
         if let Some(oauth2) = &rules.oauth2 {
-            let token = self.token.get_or_try_init(|| self.fetch_token(http, oauth2)).await?;
+            let token = self.token(http, oauth2).await?;
             request = request.header(AUTHORIZATION, value(&format!("Bearer {token}"))?);
         }
         if let Some(hmac) = &rules.hmac {
-            let secret = self.secrets.secret(&hmac.secret).await?;
+            let secret = self.secret(&hmac.secret).await?;
             let signed = sign(secret.line()?.as_bytes(), Timestamp::now().as_second(), body)?;
             request = request.header(header_name(&hmac.header)?, value(&signed)?);
         }
         Ok(request)
+    }
+
+    /// How often credentials were renewed; to be read before a request that may be refused.
+    pub(crate) async fn renewals(&self) -> u64 {
+        self.renewed.lock().await.times
+    }
+
+    /// After a request was refused: whether it should be made once more, because a secret was rotated,
+    /// a token may have expired, or another request has found that out since `before`.
+    pub(crate) async fn renew(&self, before: u64) -> bool {
+        let mut renewed = self.renewed.lock().await;
+        if renewed.times != before {
+            return true;
+        }
+        let rotated = self.given.rotated(&*self.secrets).await;
+        let expired = renewed.token.take().is_some();
+        if rotated || expired {
+            renewed.times += 1;
+        }
+        rotated || expired
+    }
+
+    async fn secret(&self, name: &str) -> Result<SecretBytes, Failure> {
+        self.given.secret(&*self.secrets, name).await
+    }
+
+    async fn token(&self, http: &reqwest::Client, oauth2: &OAuth2Auth) -> Result<String, Failure> {
+        let mut renewed = self.renewed.lock().await;
+        if let Some(token) = &renewed.token {
+            return Ok(token.clone());
+        }
+        let token = match self.fetch_token(http, oauth2).await {
+            Err(refused)
+                if refused.code == CREDENTIALS && self.given.rotated(&*self.secrets).await =>
+            {
+                self.fetch_token(http, oauth2).await?
+            }
+            fetched => fetched?,
+        };
+        Ok(renewed.token.insert(token).clone())
     }
 
     async fn fetch_token(
@@ -75,7 +124,7 @@ impl Auth {
         oauth2: &OAuth2Auth,
     ) -> Result<String, Failure> {
         let url = &oauth2.token_url;
-        let secret = self.secrets.secret(&oauth2.client_secret).await?;
+        let secret = self.secret(&oauth2.client_secret).await?;
         let mut form = vec![("grant_type", "client_credentials")];
         if let Some(scope) = &oauth2.scope {
             form.push(("scope", scope));
@@ -97,7 +146,7 @@ impl Auth {
             StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
         ) {
             return Err(Failure::misconfigured(
-                "report.credentials",
+                CREDENTIALS,
                 format!(
                     "The token endpoint {url} refused client {:?} with {status}.",
                     oauth2.client_id
@@ -112,6 +161,9 @@ impl Auth {
         Ok(token.access_token)
     }
 }
+
+/// Code of a failure for which no other file has to be tried.
+pub(crate) const CREDENTIALS: &str = "report.credentials";
 
 /// `t=<unix seconds>,v1=<hex>` over `<unix seconds>.<body>`: the time keeps an old signature from
 /// being used again.

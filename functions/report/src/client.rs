@@ -11,7 +11,7 @@ use reqwest::header::RETRY_AFTER;
 use reqwest::{Response, StatusCode, redirect};
 use serde_json::Value;
 
-use crate::auth::Auth;
+use crate::auth::{Auth, CREDENTIALS};
 
 /// Bytes of an answer that are kept for people.
 const ANSWER_BYTES: usize = 2048;
@@ -57,13 +57,17 @@ impl Client {
         Ok(Self { http, url: rules.url.clone(), auth })
     }
 
-    /// Sends a report; waits once for a short `Retry-After`.
+    /// Sends a report; once more where credentials were renewed, and after a short `Retry-After`.
     ///
     /// # Errors
     /// `Misconfigured` for 401, 403 and redirects, `Throttled` for 429, `Rejected` for any other
     /// 4xx with the API's own words, `Transient` for everything that may pass.
     pub(crate) async fn post(&self, body: &Value, about: &About<'_>) -> Result<Answer, Failure> {
+        let renewals = self.auth.renewals().await;
         let mut response = self.send(body, about).await?;
+        if refuses_credentials(response.status()) && self.auth.renew(renewals).await {
+            response = self.send(body, about).await?;
+        }
         if let Some(wait) = retry_after(&response).filter(|wait| *wait <= PATIENCE) {
             tokio::time::sleep(wait).await;
             response = self.send(body, about).await?;
@@ -103,8 +107,8 @@ impl Client {
             return Ok(());
         }
         Err(match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::misconfigured(
-                "report.credentials",
+            _ if refuses_credentials(status) => Failure::misconfigured(
+                CREDENTIALS,
                 format!("The report API at {url} refused report.auth with {status}{said}."),
             ),
             StatusCode::TOO_MANY_REQUESTS => Failure::throttled(
@@ -135,6 +139,10 @@ impl Client {
             ),
         })
     }
+}
+
+fn refuses_credentials(status: StatusCode) -> bool {
+    status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN
 }
 
 /// How long a 429 or 503 asks us to wait: seconds or an HTTP date.

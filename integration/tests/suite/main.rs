@@ -17,6 +17,8 @@ mod laws;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
+mod rotation;
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod spark;

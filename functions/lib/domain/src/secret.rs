@@ -1,7 +1,8 @@
 //! Secrets as stages receive them: by name, redacted in every print, wiped when dropped.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use zeroize::Zeroizing;
@@ -88,6 +89,48 @@ pub trait SecretStore: Send + Sync {
     }
 }
 
+/// Remembers which secrets an attempt was made with: one that is refused is made once more if any of
+/// them was rotated since, and not otherwise, for servers count what they refuse.
+#[derive(Default)]
+pub struct Given(Mutex<BTreeMap<String, SecretBytes>>);
+
+impl Given {
+    /// The secret of that name.
+    ///
+    /// # Errors
+    /// As [`SecretStore::secret`].
+    pub async fn secret(
+        &self,
+        secrets: &dyn SecretStore,
+        name: &str,
+    ) -> Result<SecretBytes, Failure> {
+        let secret = secrets.secret(name).await?;
+        self.remember(secret.clone());
+        Ok(secret)
+    }
+
+    /// Reads all of them anew and tells whether any is another one now. What cannot be read is not.
+    pub async fn rotated(&self, secrets: &dyn SecretStore) -> bool {
+        let given: Vec<SecretBytes> = {
+            let given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            given.values().cloned().collect()
+        };
+        let mut rotated = false;
+        for before in given {
+            if let Ok(now) = secrets.fresh(before.name()).await {
+                rotated |= now.bytes() != before.bytes();
+                self.remember(now);
+            }
+        }
+        rotated
+    }
+
+    fn remember(&self, secret: SecretBytes) {
+        let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        given.insert(secret.name().to_owned(), secret);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,5 +141,37 @@ mod tests {
         assert!(!format!("{secret:?}").contains("hunter2"));
         assert_eq!(secret.line(), Ok("hunter2"));
         assert!(SecretBytes::new("acme/p", b"a\nb".to_vec()).line().is_err());
+    }
+
+    /// Gives the first value until it is asked for the present one.
+    struct Cached(Mutex<Vec<u8>>);
+
+    #[async_trait]
+    impl SecretStore for Cached {
+        async fn secret(&self, name: &str) -> Result<SecretBytes, Failure> {
+            Ok(SecretBytes::new(name, self.0.lock().unwrap().clone()))
+        }
+
+        async fn fresh(&self, name: &str) -> Result<SecretBytes, Failure> {
+            if name == "gone" {
+                return Err(Failure::misconfigured("secrets.missing", "It is gone."));
+            }
+            *self.0.lock().unwrap() = b"new".to_vec();
+            self.secret(name).await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_rotation_is_found_once() {
+        let store = Cached(Mutex::new(b"old".to_vec()));
+        let given = Given::default();
+        assert!(!given.rotated(&store).await, "nothing was given");
+        assert_eq!(given.secret(&store, "a").await.unwrap().bytes(), b"old");
+        assert!(given.rotated(&store).await);
+        assert_eq!(given.secret(&store, "a").await.unwrap().bytes(), b"new");
+        assert!(!given.rotated(&store).await);
+        let lost = Given::default();
+        lost.secret(&store, "gone").await.unwrap();
+        assert!(!lost.rotated(&store).await, "what is gone is no reason to try again");
     }
 }

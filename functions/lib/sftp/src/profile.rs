@@ -1,7 +1,7 @@
 //! From a profile's words to an open connection: endpoints, and credentials by secret name.
 
 use domain::profile::{Source, SshAuth, Target};
-use domain::{Failure, SecretStore};
+use domain::{ErrorClass, Failure, Given, SecretStore};
 
 use crate::endpoint::REKEY_BYTES;
 use crate::{Credentials, Endpoint, Session, Timeouts};
@@ -44,20 +44,39 @@ pub async fn connect_target(
     connect(&endpoint, &target.auth, secrets).await
 }
 
+/// Logs in, and once more if that was refused and a secret was rotated since it was read.
 async fn connect(
     endpoint: &Endpoint,
     auth: &SshAuth,
     secrets: &dyn SecretStore,
 ) -> Result<Session, Failure> {
+    let given = Given::default();
+    match login(endpoint, auth, secrets, &given).await {
+        Err(failure)
+            if failure.class == ErrorClass::Misconfigured && given.rotated(secrets).await =>
+        {
+            tracing::info!(server = endpoint.server(), "a secret was rotated: one more login");
+            login(endpoint, auth, secrets, &given).await
+        }
+        outcome => outcome,
+    }
+}
+
+async fn login(
+    endpoint: &Endpoint,
+    auth: &SshAuth,
+    secrets: &dyn SecretStore,
+    given: &Given,
+) -> Result<Session, Failure> {
     let mut credentials = Credentials::default();
     if let Some(name) = &auth.private_key {
-        credentials.private_key = Some(secrets.secret(name).await?.text()?.into());
+        credentials.private_key = Some(given.secret(secrets, name).await?.text()?.into());
     }
     if let Some(name) = &auth.passphrase {
-        credentials.passphrase = Some(secrets.secret(name).await?.line()?.into());
+        credentials.passphrase = Some(given.secret(secrets, name).await?.line()?.into());
     }
     if let Some(name) = &auth.password {
-        credentials.password = Some(secrets.secret(name).await?.line()?.into());
+        credentials.password = Some(given.secret(secrets, name).await?.line()?.into());
     }
     Ok(Session::connect(endpoint, &credentials).await?)
 }

@@ -1,0 +1,108 @@
+//! Secrets that are rotated while a run is under way, and tokens that expire.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use domain::events::Verdict;
+use domain::{Failure, SecretBytes, SecretStore};
+use integration::{Reply, World, mixed};
+use secrets::FolderSecrets;
+use serde_json::json;
+
+/// Remembers secrets as a warm Lambda does: what it was started with, until somebody asks anew.
+struct Warm {
+    present: FolderSecrets,
+    remembered: Mutex<BTreeMap<String, SecretBytes>>,
+    asked_anew: AtomicUsize,
+}
+
+impl Warm {
+    fn new(world: &World, remembered: &[(&str, &str)]) -> Self {
+        let remembered = remembered.iter().map(|(name, text)| {
+            ((*name).to_owned(), SecretBytes::new(name, text.as_bytes().to_vec()))
+        });
+        Self {
+            present: FolderSecrets::new(&world.secrets),
+            remembered: Mutex::new(remembered.collect()),
+            asked_anew: AtomicUsize::new(0),
+        }
+    }
+}
+
+#[async_trait]
+impl SecretStore for Warm {
+    async fn secret(&self, name: &str) -> Result<SecretBytes, Failure> {
+        let remembered = self.remembered.lock().expect("secrets").get(name).cloned();
+        match remembered {
+            Some(secret) => Ok(secret),
+            None => self.present.secret(name).await,
+        }
+    }
+
+    async fn fresh(&self, name: &str) -> Result<SecretBytes, Failure> {
+        self.asked_anew.fetch_add(1, Ordering::SeqCst);
+        let secret = self.present.secret(name).await?;
+        self.remembered.lock().expect("secrets").insert(name.to_owned(), secret.clone());
+        Ok(secret)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rotated_secrets_are_read_once_more_and_the_run_goes_on() {
+    let world = World::openssh();
+    let files = mixed(12);
+    world.put_all(&files);
+    let other = World::openssh();
+    let key = std::fs::read_to_string(other.secrets.join("acme/source-key")).expect("a key");
+    let stale = [
+        ("acme/source-key", key.as_str()),
+        ("acme/target-key", key.as_str()),
+        ("acme/api-token", "the-token-before"),
+    ];
+    let warm = Arc::new(Warm::new(&world, &stale));
+    let mut options = world.options();
+    options.secrets = Arc::<Warm>::clone(&warm);
+    let ended = world.run_with(options, world.start()).await;
+    let summary = ended.summary.expect("a summary");
+    assert_eq!(summary.verdict, Verdict::Delivered, "{:?} {:?}", summary.error, summary.failed);
+    assert_eq!(world.opened().len() as u64, summary.totals.delivered);
+    let asked = warm.asked_anew.load(Ordering::SeqCst);
+    assert_eq!(asked, stale.len(), "each secret once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_and_was_not_rotated_is_tried_once() {
+    let world = World::openssh();
+    world.put("one.csv", b"id\n1\n");
+    std::fs::write(world.secrets.join("acme/api-token"), "wrong").expect("a secret");
+    let warm = Arc::new(Warm::new(&world, &[]));
+    let mut options = world.options();
+    options.secrets = Arc::<Warm>::clone(&warm);
+    let ended = world.run_with(options, world.start()).await;
+    let failure = ended.summary.expect("a summary").error.expect("the run's fault");
+    assert_eq!(failure.code, "report.credentials");
+    assert_eq!(world.api.requests().len(), 1, "it was asked again with what was refused");
+    assert_eq!(warm.asked_anew.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_expires_is_asked_for_again() {
+    let mut world = World::embedded();
+    world.put_all(&mixed(30));
+    std::fs::write(world.secrets.join("acme/client"), "hunter2").expect("a secret");
+    world.partner.profile["report"]["auth"] = json!({"oauth2": {
+        "token_url": world.api.token_url(), "client_id": "drayage", "client_secret": "acme/client",
+    }});
+    let taken = AtomicUsize::new(0);
+    world.api.answer(move |_| match taken.fetch_add(1, Ordering::SeqCst) {
+        3 => Reply::Status(401, json!({"error": "invalid_token"})),
+        _ => Reply::accepted(),
+    });
+    let ended = world.run().await;
+    let summary = ended.summary.expect("a summary");
+    assert_eq!(summary.verdict, Verdict::Delivered, "{:?} {:?}", summary.error, summary.failed);
+    assert_eq!(world.api.reports().len() as u64, summary.totals.delivered, "each once");
+    assert_eq!(world.api.tokens(), 2, "one at first, one when it had expired");
+}
