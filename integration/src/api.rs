@@ -23,6 +23,8 @@ use crate::wait::on_servers;
 pub struct Told {
     /// The report.
     pub body: Value,
+    /// Its bytes.
+    pub text: Bytes,
     /// Headers by lower-case name.
     pub headers: BTreeMap<String, String>,
     /// What it was answered; `None` while it was left hanging.
@@ -69,8 +71,8 @@ struct Book {
     gate: Arc<RwLock<()>>,
     told: Mutex<Vec<Told>>,
     rule: Mutex<Rule>,
-    /// The only `Authorization` that is accepted.
-    wanted: Mutex<String>,
+    /// The only `Authorization` that is accepted, if one is wanted.
+    wanted: Mutex<Option<String>>,
     /// OAuth 2 tokens that were given out.
     tokens: AtomicUsize,
 }
@@ -90,7 +92,7 @@ impl Api {
             gate: Arc::default(),
             told: Mutex::default(),
             rule: Mutex::new(rule),
-            wanted: Mutex::new(format!("Bearer {}", Self::TOKEN)),
+            wanted: Mutex::new(Some(format!("Bearer {}", Self::TOKEN))),
             tokens: AtomicUsize::new(0),
         });
         let router = Router::new().route("/v1/files", post(take)).route("/v1/token", post(token));
@@ -132,6 +134,11 @@ impl Api {
         Held { _gate: Arc::clone(&self.book.gate).try_write_owned().expect("an idle API") }
     }
 
+    /// Answers any other `Authorization` with 401 from now on.
+    pub fn want(&self, authorization: Option<&str>) {
+        self.book.want(authorization.map(str::to_owned));
+    }
+
     /// Where to ask for an OAuth 2 token; only the last one that was given out is accepted.
     #[must_use]
     pub fn token_url(&self) -> String {
@@ -170,9 +177,13 @@ impl Book {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn want(&self, authorization: Option<String>) {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = authorization;
+    }
+
     fn reply(&self, told: &Told) -> Reply {
         let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if told.headers.get(header::AUTHORIZATION.as_str()) != Some(&wanted) {
+        if told.headers.get(header::AUTHORIZATION.as_str()) != wanted.as_ref() {
             return Reply::Status(401, json!({"error": "unknown token"}));
         }
         (self.rule.lock().unwrap_or_else(PoisonError::into_inner))(told)
@@ -185,7 +196,7 @@ fn url(address: SocketAddr) -> String {
 
 async fn token(State(book): State<Arc<Book>>) -> Response {
     let token = format!("token-{}", book.tokens.fetch_add(1, Ordering::SeqCst));
-    *book.wanted.lock().unwrap_or_else(PoisonError::into_inner) = format!("Bearer {token}");
+    book.want(Some(format!("Bearer {token}")));
     axum::Json(json!({"access_token": token, "token_type": "Bearer"})).into_response()
 }
 
@@ -194,8 +205,8 @@ async fn take(State(book): State<Arc<Book>>, headers: HeaderMap, body: Bytes) ->
         .iter()
         .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()))
         .collect();
-    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let mut told = Told { body, headers, status: None };
+    let value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let mut told = Told { body: value, text: body, headers, status: None };
     let reply = book.reply(&told);
     told.status = match reply {
         Reply::Status(status, _) | Reply::RetryAfter(status, _) => Some(status),

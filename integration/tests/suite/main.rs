@@ -7,6 +7,8 @@ mod bad_input;
 #[cfg(test)]
 mod checkpoints;
 #[cfg(test)]
+mod credentials;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod hostile;
@@ -16,8 +18,6 @@ mod job;
 mod laws;
 #[cfg(test)]
 mod recovery;
-#[cfg(test)]
-mod rotation;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]

@@ -1,6 +1,9 @@
-//! Secrets that are rotated while a run is under way, and tokens that expire.
+//! How we prove who we are: every kind of `report.auth`, secrets that are rotated while a run is under
+//! way, and tokens that expire.
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -105,4 +108,63 @@ async fn a_token_that_expires_is_asked_for_again() {
     assert_eq!(summary.verdict, Verdict::Delivered, "{:?} {:?}", summary.error, summary.failed);
     assert_eq!(world.api.reports().len() as u64, summary.totals.delivered, "each once");
     assert_eq!(world.api.tokens(), 2, "one at first, one when it had expired");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_auth_is_sent_as_the_api_wants_it() {
+    // What goes into the profile; the Authorization that must come; a header beside it.
+    let kinds = [
+        (json!({"bearer": "acme/word"}), Some("Bearer hunter2"), None),
+        // printf 'drayage:hunter2' | base64
+        (
+            json!({"basic": {"username": "drayage", "password": "acme/word"}}),
+            Some("Basic ZHJheWFnZTpodW50ZXIy"),
+            None,
+        ),
+        (
+            json!({"header": {"name": "X-Api-Key", "value": "acme/word"}}),
+            None,
+            Some(("x-api-key", "hunter2")),
+        ),
+    ];
+    for (auth, authorization, beside) in kinds {
+        let mut world = World::embedded();
+        world.put("one.csv", b"id\n1\n");
+        // As editors store it.
+        std::fs::write(world.secrets.join("acme/word"), "hunter2\n").expect("a secret");
+        world.partner.profile["report"]["auth"] = auth.clone();
+        world.api.want(authorization);
+        let ended = world.run().await;
+        assert_eq!(world.api.reports().len(), 1, "{auth}: {:?}", ended.outcome.cause);
+        if let Some((name, value)) = beside {
+            assert_eq!(world.api.requests()[0].headers[name], value, "{auth}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_report_can_be_checked_by_whoever_has_the_key() {
+    let mut world = World::embedded();
+    world.put("one.csv", b"id\n1\n");
+    std::fs::write(world.secrets.join("acme/word"), "hunter2").expect("a secret");
+    world.partner.profile["report"]["auth"] =
+        json!({"hmac": {"header": "X-Signature", "secret": "acme/word"}});
+    world.api.want(None);
+    world.run().await;
+    let told = world.api.requests().pop().expect("a report");
+    let signature = &told.headers["x-signature"];
+    let (time, signed) = signature.split_once(",v1=").expect("a time and a signature");
+    let time = time.strip_prefix("t=").expect("seconds");
+    let age = jiff::Timestamp::now().as_second() - time.parse::<i64>().expect("a number");
+    assert!((0..=120).contains(&age), "{signature}");
+    let mut openssl = Command::new("openssl")
+        .args(["dgst", "-sha256", "-hmac", "hunter2", "-r"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("openssl");
+    let text = [format!("{time}.").as_bytes(), &told.text].concat();
+    openssl.stdin.take().expect("a pipe").write_all(&text).expect("it reads");
+    let said = openssl.wait_with_output().expect("a signature").stdout;
+    assert!(String::from_utf8_lossy(&said).starts_with(signed), "{signature}");
 }
