@@ -1,12 +1,16 @@
 //! An API that says no, is busy, hangs or is not there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use domain::ErrorClass;
 use domain::events::Verdict;
 use dray::run::Gravity;
-use integration::{Api, Reply, World, mixed};
+use integration::{Api, Reply, World, mixed, wait_until};
 use serde_json::{Value, json};
 
 use super::{assert_says, only_failure};
@@ -56,6 +60,12 @@ async fn an_api_that_fails_for_one_file_is_asked_again_and_then_left() {
     assert_eq!(keys.collect::<BTreeSet<_>>().len(), 1);
     let others = world.api.requests().len() - asked.len();
     assert_eq!(others, world.opened().len(), "neighbours are told once, whatever is retried");
+    // The next run tells the same under the same key, for nobody knows what the API has kept.
+    world.api.answer(|_| Reply::accepted());
+    world.run().await;
+    let last = world.api.requests().pop().expect("a report");
+    assert_eq!(last.headers["idempotency-key"], asked[0].headers["idempotency-key"]);
+    assert_eq!((last.status, last.text), (Some(201), asked[0].text.clone()));
 }
 
 #[tokio::test]
@@ -129,4 +139,101 @@ async fn an_api_that_refuses_our_credentials_halts_the_partner() {
     assert_eq!(ended.gravity(), Gravity::Fine, "{:?}", ended.summary);
     let members: usize = samples.iter().map(|sample| sample.members.len()).sum();
     assert_eq!(world.opened().len(), members);
+}
+
+/// An API that reads a request and then does as it likes with the connection.
+fn strange(answer: impl Fn(&mut TcpStream) -> io::Result<()> + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its number");
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.expect("a connection");
+            let mut request = [0; 16 << 10];
+            if connection.read(&mut request).is_ok() {
+                // It ends when the other side has had enough.
+                drop(answer(&mut connection));
+            }
+        }
+    });
+    format!("http://{address}/v1/files")
+}
+
+#[tokio::test]
+async fn of_an_answer_without_end_the_status_counts() {
+    let mut world = World::embedded();
+    world.put("one.csv", b"id\n1\n");
+    world.profile["report"]["url"] = json!(strange(|connection| {
+        connection.write_all(b"HTTP/1.1 201 Created\r\n\r\n")?;
+        loop {
+            connection.write_all(&[b'x'; 1 << 16])?;
+        }
+    }));
+    let ended = world.run().await;
+    assert_eq!(ended.gravity(), Gravity::Fine, "{:?}", ended.summary);
+    assert_eq!(world.opened().len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_byte_by_byte_is_not_waited_for() {
+    let mut world = World::embedded();
+    world.put("one.csv", b"id\n1\n");
+    world.profile["report"]["timeout_seconds"] = 1.into();
+    world.profile["report"]["url"] = json!(strange(|connection| {
+        connection.set_read_timeout(Some(Duration::from_millis(100)))?;
+        connection.write_all(b"HTTP/1.1 201 Created\r\nx-slow: ")?;
+        loop {
+            connection.write_all(b"x")?;
+            // Whoever hangs up has had enough.
+            if matches!(connection.read(&mut [0]), Ok(0)) {
+                return Ok(());
+            }
+        }
+    }));
+    let failure = only_failure(&world, &world.run().await, "one.csv", &[]);
+    let words = ["did not answer in time", "report.timeout_seconds"];
+    assert_says(&failure, ErrorClass::Transient, "report.unreachable", &words);
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let world = World::embedded();
+    world.put("one.csv", b"id\n1\n");
+    world.api.answer(|_| Reply::Status(307, json!({})));
+    let ended = world.run().await;
+    let error = ended.summary.unwrap().error.unwrap();
+    let words = [world.api.url.as_str(), "307", "report.url"];
+    assert_says(&error, ErrorClass::Misconfigured, "report.redirect", &words);
+    assert_eq!(world.api.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_vouches_for_is_told_nothing() {
+    let mut world = World::embedded();
+    world.put("one.csv", b"id\n1\n");
+    let folder = tempfile::tempdir().expect("a folder");
+    let made = Command::new("openssl")
+        .args("req -x509 -newkey ed25519 -nodes -subj /CN=localhost -days 2".split(' '))
+        .args("-addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem".split(' '))
+        .current_dir(&folder)
+        .output();
+    assert!(made.expect("openssl").status.success());
+    let port = {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+        free.local_addr().expect("its number").port()
+    };
+    let mut server = Command::new("openssl")
+        .args(["s_server", "-www", "-accept", &port.to_string()])
+        .args(["-key", "key.pem", "-cert", "cert.pem"])
+        .current_dir(&folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("openssl");
+    wait_until("the server listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    world.profile["report"]["url"] = json!(format!("https://localhost:{port}/v1/files"));
+    let failure = only_failure(&world, &world.run().await, "one.csv", &[]);
+    server.kill().expect("it ends");
+    server.wait().expect("it has ended");
+    assert_says(&failure, ErrorClass::Transient, "report.unreachable", &["certificate"]);
 }
