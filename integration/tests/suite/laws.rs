@@ -5,6 +5,7 @@ mod budget;
 mod dependencies;
 mod house;
 mod machine;
+mod promises;
 mod tables;
 mod words;
 
