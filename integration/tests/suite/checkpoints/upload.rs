@@ -3,9 +3,11 @@
 
 use std::path::PathBuf;
 
+use domain::items::Lease;
 use domain::keys::Inbox;
 use domain::{ErrorClass, Failure};
 use serde_json::Value;
+use storage::Condition;
 
 use super::{Halfway, noise};
 
@@ -105,6 +107,25 @@ async fn a_file_that_was_changed_between_two_invocations_is_never_renamed() {
     };
     assert_eq!((failure.class, &*failure.code), (ErrorClass::Transient, "upload.mismatch"));
     // The next attempt begins anew.
+    halfway.upload_to_the_end().await;
+    halfway.assert_delivered(&content);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_wakes_up_without_its_lease_sends_nothing() {
+    let content = noise(BYTES);
+    let halfway = Halfway::uploading(&content, 8).await;
+    let temporary = halfway.temporary();
+    let sent = std::fs::metadata(&temporary).expect("a file").len();
+    let (key, store) = (domain::keys::lease("acme"), halfway.local.store());
+    let ours = store.get::<Lease>(&key).await.expect("S3").expect("a lease").value;
+    // Another run found it dead, and takes over.
+    let theirs = Lease { run: "20260301T070000Z-00000000".to_owned(), ..ours.clone() };
+    drop(store.put(&key, &theirs, Condition::Any).await.expect("S3"));
+    let failure = halfway.upload().await.expect_err("it has lost its lease");
+    assert_eq!((failure.class, &*failure.code), (ErrorClass::Transient, "upload.lease_lost"));
+    assert_eq!(std::fs::metadata(halfway.temporary()).expect("a file").len(), sent);
+    drop(store.put(&key, &ours, Condition::Any).await.expect("S3"));
     halfway.upload_to_the_end().await;
     halfway.assert_delivered(&content);
 }
