@@ -37,7 +37,7 @@ copy() {
   rm -rf "$1"
   mkdir -p "$1"
   (cd "$root" && git ls-files -z --cached --others --exclude-standard |
-    tar --null --ignore-failed-read -T - -cf -) 2>/dev/null | tar -xf - -C "$1"
+    tar --null --ignore-failed-read -T - -cf -) 2>/dev/null | tar -xmf - -C "$1"
 }
 
 max_len() {
