@@ -53,7 +53,8 @@ impl Csv {
         (ended, state)
     }
 
-    /// The next quote or escape.
+    /// The next quote or escape. An earlier place would do as well: what lies before it is only
+    /// counted faster.
     fn find_lively(&self, bytes: &[u8]) -> Option<usize> {
         match (self.quote, self.escape) {
             (Some(quote), Some(escape)) => memchr::memchr2(quote, escape, bytes),
