@@ -23,24 +23,34 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     sources.chain(folders.iter().flat_map(|folder| rust_files(folder))).collect()
 }
 
-/// Functions and modules below a folder.
+/// Functions and modules below a folder, those of the suite behind their module's name.
 fn defined(folder: &Path) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for file in rust_files(folder) {
+        let inside = file.strip_prefix(root().join("integration/tests/suite")).ok();
+        let module = inside.and_then(|path| path.iter().next()?.to_str());
+        names.extend(module.map(|module| module.trim_end_matches(".rs").to_owned()));
         let text = std::fs::read_to_string(&file).expect("a source");
         for line in text.lines().map(str::trim) {
             let line = line.strip_prefix("async ").unwrap_or(line);
             let item = line.strip_prefix("fn ").or_else(|| line.strip_prefix("mod "));
             let end = |c: char| !c.is_alphanumeric() && c != '_';
-            names.extend(item.and_then(|rest| rest.split(end).next()).map(str::to_owned));
+            let Some(name) = item.and_then(|rest| rest.split(end).next()) else { continue };
+            names.insert(module.map_or_else(
+                || name.to_owned(),
+                |module| format!("{}::{name}", module.trim_end_matches(".rs")),
+            ));
         }
     }
     names
 }
 
 fn unknown(what: &str, tests: &[String], defined: &BTreeSet<String>) -> Vec<String> {
-    let last = |test: &str| test.rsplit("::").next().unwrap_or_default().to_owned();
-    let unknown = tests.iter().filter(|test| !defined.contains(&last(test)));
+    let ends = |test: &str| match (test.split_once("::"), test.rsplit_once("::")) {
+        (Some((module, _)), Some((_, name))) => format!("{module}::{name}"),
+        _ => test.to_owned(),
+    };
+    let unknown = tests.iter().filter(|test| !defined.contains(&ends(test)));
     unknown.map(|test| format!("{what} names {test}, which is no test")).collect()
 }
 
