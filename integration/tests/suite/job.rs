@@ -242,6 +242,8 @@ fn two_runs_of_one_partner_at_the_same_time_do_not_deliver_twice() {
     let held = world.api.hold();
     let mut first = Dray::run(&world, &[]).spawn();
     wait_until("the first run is in the middle", || !world.api.requests().is_empty());
+    let mut second = Dray::run(&world, &[]).spawn();
+    wait_until("the second run has left", || second.try_wait().expect("a process").is_some());
     let second = Dray::run(&world, &[]).arg("--json").finish().expect_code(1).json();
     drop(held);
     assert_eq!(second.len(), 1);
