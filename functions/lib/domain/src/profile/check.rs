@@ -99,6 +99,11 @@ impl Profile {
         self.unpack_problems(&mut found);
         self.records_problems(&mut found);
         self.report_problems(&mut found);
+        for (number, expectation) in self.expects.iter().enumerate() {
+            if let Err(message) = expectation.calendar() {
+                found.add(&format!("expects.{number}"), message);
+            }
+        }
         if let Err(message) = self.spark.check() {
             found.add("spark", message);
         }
@@ -157,6 +162,7 @@ impl Profile {
             "target.name",
             "may use only the placeholders {file} and {member}, and no slash.",
         );
+        target.other_names(found);
     }
 
     fn unpack_problems(&self, found: &mut Found) {
@@ -226,14 +232,14 @@ impl Profile {
 }
 
 #[derive(Default)]
-struct Found(Vec<Problem>);
+pub(super) struct Found(Vec<Problem>);
 
 impl Found {
     fn add(&mut self, path: &str, message: impl Into<String>) {
         self.0.push(Problem { path: path.to_owned(), message: message.into() });
     }
 
-    fn check(&mut self, holds: bool, path: &str, message: &str) {
+    pub(super) fn check(&mut self, holds: bool, path: &str, message: &str) {
         if !holds {
             self.add(path, message);
         }
@@ -388,6 +394,44 @@ mod tests {
         ] {
             assert!(paths.contains(&path), "{path} missing in {paths:?}");
         }
+    }
+
+    #[test]
+    fn names_beside_the_delivered_files_have_to_be_names() {
+        for (field, value, good) in [
+            ("manifest", serde_json::json!({}), true),
+            ("manifest", serde_json::json!({"name": "list.csv", "format": "csv"}), true),
+            ("manifest", serde_json::json!({"name": ""}), false),
+            ("manifest", serde_json::json!({"name": ".."}), false),
+            ("manifest", serde_json::json!({"name": "in/{run}.json"}), false),
+            ("manifest", serde_json::json!({"name": "{file}.json"}), false),
+            ("acknowledgement", serde_json::json!({}), true),
+            ("acknowledgement", serde_json::json!({"name": "{name}"}), false),
+            ("acknowledgement", serde_json::json!({"name": "{name}", "directory": "/ack"}), true),
+            ("acknowledgement", serde_json::json!({"directory": " "}), false),
+            ("acknowledgement", serde_json::json!({"name": "{manifest}.ok"}), false),
+            ("acknowledgement", serde_json::json!({"name": "../{name}.ok"}), false),
+            ("acknowledgement", serde_json::json!({"within_seconds": 0}), false),
+            ("acknowledgement", serde_json::json!({"within_seconds": 86_400}), true),
+            ("acknowledgement", serde_json::json!({"within_seconds": 86_401}), false),
+        ] {
+            let mut profile = minimal();
+            profile["target"][field] = value.clone();
+            let parsed = Profile::parse(&profile.to_string());
+            assert_eq!(parsed.is_ok(), good, "{field} {value}: {parsed:?}");
+        }
+    }
+
+    #[test]
+    fn an_expectation_that_nobody_understands_is_told_with_its_place() {
+        let mut profile = minimal();
+        profile["expects"] = serde_json::json!([
+            {"pattern": "*.csv", "due": "06:30"},
+            {"pattern": "*.csv", "due": "06:30", "time_zone": "Mars/Olympus"},
+        ]);
+        let problems = Profile::parse(&profile.to_string()).expect_err("a fault").0;
+        let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
+        assert_eq!(paths, ["expects.1"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The values of a profile's optional fields, in one place.
 
-use super::{RecordModel, Records, Spark, Unpack};
+use super::{Day, Manifest, ManifestFormat, RecordModel, Records, Spark, Unpack};
 
 pub(super) const fn ssh_port() -> u16 {
     22
@@ -38,6 +38,34 @@ pub(super) fn temporary_suffix() -> String {
 
 pub(super) fn target_name() -> String {
     "{file}_{member}".to_owned()
+}
+
+pub(super) fn acknowledgement_name() -> String {
+    "{name}.ack".to_owned()
+}
+
+/// An hour.
+pub(super) const fn acknowledgement_seconds() -> u64 {
+    3600
+}
+
+pub(super) const fn expected_files() -> u32 {
+    1
+}
+
+/// Monday to Friday.
+pub(super) fn weekdays() -> Vec<Day> {
+    vec![Day::Mon, Day::Tue, Day::Wed, Day::Thu, Day::Fri]
+}
+
+pub(super) fn time_zone() -> String {
+    "UTC".to_owned()
+}
+
+impl Default for Manifest {
+    fn default() -> Self {
+        Self { name: "{partner}-{run}.manifest.json".to_owned(), format: ManifestFormat::Json }
+    }
 }
 
 impl Default for Unpack {

@@ -5,12 +5,16 @@
 
 mod check;
 mod defaults;
+mod expect;
 mod spark;
+mod target;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use check::{Problem, Problems, is_partner_name, schema};
+pub use expect::{Calendar, Day, Expectation, FilesOf};
+pub use target::{Acknowledgement, Manifest, ManifestFormat, OnExisting, Rename, Target, Verify};
 
 /// One partner: where files come from, what is done with them and where they go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +39,9 @@ pub struct Profile {
     pub encryption: Encryption,
     /// Where sealed files are delivered.
     pub target: Target,
+    /// Files that have to come, and by when.
+    #[serde(default)]
+    pub expects: Vec<Expectation>,
 }
 
 /// The source SFTP endpoint and what to take from it.
@@ -309,76 +316,4 @@ pub enum SealFormat {
     V1,
     /// SEIPDv2 (RFC 9580).
     V2,
-}
-
-/// The target SFTP endpoint and how files appear there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Target {
-    /// DNS name or address.
-    pub host: String,
-    /// TCP port.
-    #[serde(default = "defaults::ssh_port")]
-    pub port: u16,
-    /// Login name.
-    pub username: String,
-    /// How to log in.
-    pub auth: SshAuth,
-    /// Pinned SHA-256 fingerprints (`SHA256:…`) of the server's host key; several for rotation.
-    pub host_keys: Vec<String>,
-    /// Directory that receives the files.
-    pub directory: String,
-    /// Most connections held to this server at once.
-    #[serde(default = "defaults::max_connections")]
-    pub max_connections: u32,
-    /// Most files transferred at once over one connection, 1 to 16.
-    #[serde(default = "defaults::transfers_per_connection")]
-    #[schemars(range(min = 1, max = 16))]
-    pub transfers_per_connection: u32,
-    /// Suffix of a file that is still being written.
-    #[serde(default = "defaults::temporary_suffix")]
-    pub temporary_suffix: String,
-    /// How the finished file gets its name.
-    #[serde(default)]
-    pub rename: Rename,
-    /// How the upload is verified before it gets its name.
-    #[serde(default)]
-    pub verify: Verify,
-    /// Name of a delivered member: `{file}` is the source file without its archive suffix,
-    /// `{member}` the path inside the archive; `/` becomes `_`. A file that is no archive keeps
-    /// its own name.
-    #[serde(default = "defaults::target_name")]
-    pub name: String,
-}
-
-/// How a finished upload gets its name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Rename {
-    /// `posix` where the server offers it, else `fresh`.
-    #[default]
-    Auto,
-    /// posix-rename@openssh.com.
-    Posix,
-    /// Plain rename, which fails when the name is taken.
-    Fresh,
-    /// Remove, then rename.
-    Replace,
-    /// No temporary name: for servers that forbid renaming.
-    Direct,
-}
-
-/// How far a delivery is proven.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Verify {
-    /// The strongest that the server allows.
-    #[default]
-    Auto,
-    /// The whole hash of what the server holds.
-    ReadBack,
-    /// The server's own hash (check-file).
-    ServerHash,
-    /// The size only.
-    Size,
 }
