@@ -70,11 +70,9 @@ pub(crate) async fn again(
         return Ok(None);
     };
     let LedgerRow { claim, delivered, .. } = &found.value;
-    let receipt = &claim.receipt;
     let same = claim.run == run.keys().run()
         && claim.nonce == nonce
-        && receipt.remote_path == draft.remote_path
-        && receipt.sealed_sha256 == draft.sealed_sha256;
+        && claim.receipt.sealed_sha256 == draft.sealed_sha256;
     let open = delivered.is_none() && (direct || !claim.renaming);
     Ok((same && open).then(|| Box::new(Held { row: found.value, etag: found.etag, key })))
 }
@@ -88,6 +86,32 @@ impl Held {
     /// Claims before this one: the bytes of any of them may be at the target.
     pub(crate) fn earlier(&self) -> &[Claim] {
         &self.row.earlier
+    }
+
+    /// The latest delivery, where the member is sent again on purpose.
+    pub(crate) fn before(&self) -> Option<&Receipt> {
+        self.row.history.last()
+    }
+
+    /// Says in the ledger which name the member gets, if that is another one than was claimed: from
+    /// now on something may lie there.
+    ///
+    /// # Errors
+    /// `Transient` when another invocation wrote the row first.
+    pub(crate) async fn take_name(
+        &mut self,
+        run: &Run,
+        name: &Name,
+        path: &str,
+    ) -> Result<(), Failure> {
+        if self.row.claim.receipt.remote_path == path {
+            return Ok(());
+        }
+        path.clone_into(&mut self.row.claim.receipt.remote_path);
+        let unchanged = Condition::Unchanged(self.etag.clone());
+        let put = run.store().put(&self.key, &self.row, unchanged).await?;
+        self.etag = written(put, name)?;
+        Ok(())
     }
 
     /// Says in the ledger that no claim before this one came to its end, before what they left is

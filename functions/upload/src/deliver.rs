@@ -3,16 +3,17 @@
 use domain::ids::Name;
 use domain::items::{Claim, MemberItem, Receipt, Sealed, Verified};
 use domain::keys::Inbox;
-use domain::profile::{Rename, Target};
-use domain::{Deadline, Failure, Stage};
+use domain::profile::{OnExisting, Rename, Target};
+use domain::{Deadline, ErrorClass, Failure, Stage};
 use jiff::Timestamp;
 use sftp::{RenamePolicy, Session};
-use storage::Condition;
 use storage::runs::{Reached, Run, holds_lease};
 
 use crate::Upload;
 use crate::claim::{Claimed, Held, again, claim};
-use crate::names::{NAME_BYTES, final_name, temporary_name};
+use crate::place::{
+    Place, final_path, free_or_refuse, is_taken, overwrites, sweep, temporary_path,
+};
 use crate::transfer::{CIPHERTEXT_CHANGED, Progress, Transfer};
 use crate::verify::{Check, Expected, MISMATCH, ReadBack, lost_source, mismatch, verify_path};
 
@@ -37,24 +38,19 @@ pub(crate) async fn deliver(
         return Err(lease_lost(run));
     }
     let work = Delivery { run, target, session, name, deadline };
-    let (mut receipt, held) = match work.go_on(&draft).await? {
-        Some((held, progress)) => match work.send(held, progress, draft, &sealed).await? {
+    let begun = match work.go_on(&draft).await? {
+        Some((held, progress)) => Begun::Ready(held, progress),
+        None => work.begin(&draft, &item, &sealed).await?,
+    };
+    let (mut receipt, held) = match begun {
+        Begun::Delivered(receipt) => {
+            run.write(Inbox::Delivered, name, &*receipt).await?;
+            return Ok(Reached::End);
+        }
+        Begun::Adopted(receipt, held) => (*receipt, held),
+        Begun::Ready(held, progress) => match work.send(held, progress, draft, &sealed).await? {
             None => return Ok(Reached::Checkpoint),
             Some(sent) => sent,
-        },
-        None => match work.begin(draft, &item, &sealed).await? {
-            Begun::Delivered(receipt) => {
-                run.write(Inbox::Delivered, name, &*receipt).await?;
-                return Ok(Reached::End);
-            }
-            Begun::Adopted(receipt, held) => (*receipt, held),
-            Begun::Ready(receipt, held) => {
-                let progress = Progress::begin(&held.claim().nonce);
-                match work.send(held, progress, *receipt, &sealed).await? {
-                    None => return Ok(Reached::Checkpoint),
-                    Some(sent) => sent,
-                }
-            }
         },
     };
     receipt.delivered_at = Timestamp::now();
@@ -78,8 +74,8 @@ enum Begun {
     Delivered(Box<Receipt>),
     /// An earlier attempt had brought it to its place.
     Adopted(Box<Receipt>, Box<Held>),
-    /// Nothing stands in the way of sending it.
-    Ready(Box<Receipt>, Box<Held>),
+    /// Nothing stands in the way of sending it, or the rest of it.
+    Ready(Box<Held>, Progress),
 }
 
 impl Delivery<'_> {
@@ -102,11 +98,11 @@ impl Delivery<'_> {
     /// Claims the member and makes sure that its place is free.
     async fn begin(
         &self,
-        draft: Receipt,
+        draft: &Receipt,
         item: &MemberItem,
         sealed: &Sealed,
     ) -> Result<Begun, Failure> {
-        let Self { run, target, session, name, .. } = self;
+        let Self { run, target, session, name, .. } = *self;
         let mine = Claim {
             run: run.keys().run().to_owned(),
             nonce: uuid::Uuid::new_v4().simple().to_string(),
@@ -122,15 +118,22 @@ impl Delivery<'_> {
             let receipt = Receipt { run: run.keys().run().to_owned(), ..found };
             return Ok(Begun::Adopted(Box::new(receipt), held));
         }
-        reserve_name(run, item, &draft.remote_path).await?;
         held.give_up_earlier(run, name).await?;
         sweep(session, target, held.earlier()).await;
-        free_or_refuse(session, target, &draft, held.earlier()).await?;
+        let place = Place { run, session, target, item, sealed };
+        let mut wanted = draft.clone();
+        if let Some(path) = held.before().and_then(|it| place.of_before(&draft.remote_path, it)) {
+            wanted.remote_path = path;
+        }
+        let path = place.find(&wanted, held.earlier()).await?;
+        held.take_name(run, name, &path).await?;
         if target.rename == Rename::Direct {
-            held.confirm(run, &draft).await?;
+            let receipt = Receipt { remote_path: path, ..draft.clone() };
+            held.confirm(run, &receipt).await?;
         }
         session.refuse_full(&target.directory, sealed.bytes).await?;
-        Ok(Begun::Ready(Box::new(draft), held))
+        let progress = Progress::begin(&held.claim().nonce);
+        Ok(Begun::Ready(held, progress))
     }
 
     /// Sends, verifies and renames; `None` when the deadline came first.
@@ -144,6 +147,7 @@ impl Delivery<'_> {
         let Self { run, target, session, name, deadline } = *self;
         let path = temporary_path(target, held.claim());
         receipt.claimed_at = held.claim().at;
+        receipt.remote_path.clone_from(&held.claim().receipt.remote_path);
         let transfer = Transfer { run, session, target, sealed, path: &path, deadline };
         let verified = match transfer.send(&mut progress).await {
             Ok(Some(verified)) => verified,
@@ -160,10 +164,19 @@ impl Delivery<'_> {
         };
         receipt.verified = verified;
         if target.rename != Rename::Direct {
-            free_or_refuse(session, target, &receipt, &[]).await?;
+            if let Err(failure) = free_or_refuse(session, target, &receipt, &[]).await {
+                // With numbers, the next attempt finds a free one; the sent bytes have this one's.
+                let numbers = target.on_existing == OnExisting::Rename && is_taken(&failure);
+                if !numbers {
+                    return Err(failure);
+                }
+                run.forget_progress(Upload::NAME, name).await?;
+                return Err(Failure { class: ErrorClass::Transient, ..failure });
+            }
             held.confirm(run, &receipt).await?;
             rename(session, target, &path, &receipt).await?;
         }
+        receipt.remote_mtime_seconds = arrived(session, &receipt).await?;
         Ok(Some((receipt, held)))
     }
 }
@@ -176,66 +189,6 @@ fn lease_lost(run: &Run) -> Failure {
             run.keys().partner()
         ),
     )
-}
-
-/// In one run a name at the target belongs to one member: two that would have the same never
-/// overwrite each other.
-async fn reserve_name(run: &Run, item: &MemberItem, path: &str) -> Result<(), Failure> {
-    let key = run.keys().target_name(path);
-    let label = item.label();
-    if run.store().put(&key, &label, Condition::Absent).await?.is_written() {
-        return Ok(());
-    }
-    let holder = run.store().get::<String>(&key).await?.map(|found| found.value);
-    if holder.as_ref() == Some(&label) {
-        return Ok(());
-    }
-    Err(Failure::rejected(
-        "upload.name_taken",
-        format!(
-            "{label} and {} would both be delivered as {path}; set target.name so that names \
-             differ, or ask the partner to rename one.",
-            holder.unwrap_or_default()
-        ),
-    ))
-}
-
-fn final_path(target: &Target, item: &MemberItem, sealed: &Sealed) -> Result<String, Failure> {
-    let name = final_name(target, item, sealed);
-    if name.len() > NAME_BYTES {
-        return Err(Failure::rejected(
-            "upload.name_too_long",
-            format!(
-                "{} would be delivered under a name of {} bytes and {NAME_BYTES} are possible; \
-                 shorten target.name.",
-                item.label(),
-                name.len()
-            ),
-        ));
-    }
-    Ok(format!("{}/{name}", target.directory.trim_end_matches('/')))
-}
-
-/// Where a claim's bytes lie until they are verified.
-fn temporary_path(target: &Target, claim: &Claim) -> String {
-    let path = &claim.receipt.remote_path;
-    if target.rename == Rename::Direct {
-        return path.clone();
-    }
-    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let name = temporary_name(&target.temporary_suffix, name, &claim.run, &claim.nonce);
-    format!("{directory}/{name}")
-}
-
-/// Removes what earlier attempts left under their temporary names.
-async fn sweep(session: &Session, target: &Target, earlier: &[Claim]) {
-    for claim in earlier {
-        let path = temporary_path(target, claim);
-        if path != claim.receipt.remote_path {
-            // Mostly there is nothing; what cannot be removed does no harm.
-            drop(session.remove(&path).await);
-        }
-    }
 }
 
 fn draft(run: &Run, item: &MemberItem, sealed: &Sealed, remote_path: &str) -> Receipt {
@@ -254,6 +207,7 @@ fn draft(run: &Run, item: &MemberItem, sealed: &Sealed, remote_path: &str) -> Re
         sealed_sha256: sealed.sha256.clone(),
         certificate: sealed.certificate.clone(),
         verified: Verified::Size,
+        remote_mtime_seconds: None,
         claimed_at: now,
         delivered_at: now,
         adopted: false,
@@ -273,7 +227,9 @@ async fn adopted(
 ) -> Result<Option<Receipt>, Failure> {
     for claim in earlier.iter().rev() {
         let receipt = &claim.receipt;
-        let adopt = |verified| Some(Receipt { verified, adopted: true, ..receipt.clone() });
+        let adopt = |verified, remote_mtime_seconds| {
+            Some(Receipt { verified, adopted: true, remote_mtime_seconds, ..receipt.clone() })
+        };
         let direct = target.rename == Rename::Direct;
         // Without a temporary name nothing tells a file that was taken away from one that was never
         // begun, and sending twice is better than not at all.
@@ -282,7 +238,7 @@ async fn adopted(
             && session.stat(&temporary_path(target, claim)).await?.is_none();
         let Some(found) = session.stat(&receipt.remote_path).await? else {
             if renamed {
-                return Ok(adopt(receipt.verified));
+                return Ok(adopt(receipt.verified, None));
             }
             continue;
         };
@@ -295,37 +251,12 @@ async fn adopted(
         match verify_path(&check, target.verify, &mut ReadBack::default()).await {
             Ok(None) => {}
             Ok(Some(Verified::Size)) if !(renamed || direct && claim.renaming) => {}
-            Ok(Some(verified)) => return Ok(adopt(verified)),
+            Ok(Some(verified)) => return Ok(adopt(verified, Some(found.mtime))),
             Err(failure) if failure.code == MISMATCH => {}
             Err(failure) => return Err(failure),
         }
     }
     Ok(None)
-}
-
-/// A name that is taken by other content is never overwritten, unless it is sent again on purpose.
-async fn free_or_refuse(
-    session: &Session,
-    target: &Target,
-    receipt: &Receipt,
-    earlier: &[Claim],
-) -> Result<(), Failure> {
-    let path = &receipt.remote_path;
-    // Without temporary names, half a file under this name is what an attempt of ours left.
-    let half = target.rename == Rename::Direct
-        && earlier.iter().any(|claim| claim.receipt.remote_path == *path);
-    let replaces = half || receipt.resend.is_some() || target.rename == Rename::Replace;
-    if replaces || session.stat(path).await?.is_none() {
-        return Ok(());
-    }
-    Err(Failure::rejected(
-        "upload.target_exists",
-        format!(
-            "{}:{} already has {path} with other content and it was left as it is; move it away, \
-             set target.name so that names differ, or set target.rename to \"replace\".",
-            target.host, target.port
-        ),
-    ))
 }
 
 /// Gives the verified file its name. When the server's answer is lost or odd, what it holds now
@@ -337,23 +268,23 @@ async fn rename(
     receipt: &Receipt,
 ) -> Result<(), Failure> {
     let path = &receipt.remote_path;
-    if temporary_path != path {
-        let policy = policy(target, session, receipt.resend.is_some());
-        if let Err(error) = session.rename(temporary_path, path, policy).await {
-            let failure = Failure::from(error);
-            let moved = session.stat(temporary_path).await?.is_none();
-            let there = session.stat(path).await?.is_some_and(|f| f.size == receipt.sealed_bytes);
-            if !(moved && there) {
-                return Err(lost_source(failure));
-            }
-        }
-    }
+    let policy = policy(target, session, receipt.resend.is_some());
+    let Err(error) = session.rename(temporary_path, path, policy).await else { return Ok(()) };
+    let failure = Failure::from(error);
+    let moved = session.stat(temporary_path).await?.is_none();
+    let there = session.stat(path).await?.is_some_and(|found| found.size == receipt.sealed_bytes);
+    if moved && there { Ok(()) } else { Err(lost_source(failure)) }
+}
+
+/// When the target says that the file was written; `None` where it took it away the moment it had its
+/// name.
+async fn arrived(session: &Session, receipt: &Receipt) -> Result<Option<i64>, Failure> {
+    let path = &receipt.remote_path;
     match session.stat(path).await? {
         Some(found) if found.size != receipt.sealed_bytes => {
             Err(mismatch(path, "it has another size after the rename"))
         }
-        // A server may take the file away the moment it has its name.
-        Some(_) | None => Ok(()),
+        found => Ok(found.map(|found| found.mtime)),
     }
 }
 
@@ -361,7 +292,7 @@ fn policy(target: &Target, session: &Session, resend: bool) -> RenamePolicy {
     let posix = session.capabilities().posix_rename;
     match target.rename {
         Rename::Auto if posix => RenamePolicy::Posix,
-        Rename::Auto | Rename::Fresh if resend => RenamePolicy::Replace,
+        Rename::Auto | Rename::Fresh if resend || overwrites(target) => RenamePolicy::Replace,
         Rename::Auto | Rename::Fresh => RenamePolicy::Fresh,
         Rename::Posix => RenamePolicy::Posix,
         Rename::Replace => RenamePolicy::Replace,

@@ -8,6 +8,7 @@
 mod claim;
 mod deliver;
 mod names;
+mod place;
 mod transfer;
 mod verify;
 

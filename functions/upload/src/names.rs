@@ -24,6 +24,15 @@ pub(crate) fn final_name(target: &Target, item: &MemberItem, sealed: &Sealed) ->
     format!("{name}{}", sealed.suffix)
 }
 
+/// The name with a number before its extension: `orders-2.csv.pgp`.
+pub(crate) fn numbered(name: &str, suffix: &str, number: u32) -> String {
+    let bare = name.strip_suffix(suffix).unwrap_or(name);
+    let cut = bare.rfind('.').filter(|cut| *cut > 0).unwrap_or(bare.len());
+    let (stem, extension) = bare.split_at(cut);
+    let suffix = name.get(bare.len()..).unwrap_or_default();
+    format!("{stem}-{number}{extension}{suffix}")
+}
+
 /// Longest file name, in bytes, that file systems commonly take.
 pub(crate) const NAME_BYTES: usize = 255;
 
@@ -65,6 +74,18 @@ mod tests {
         let name = temporary_name(".part", &long, "run-1", "0123456789");
         assert!(name.len() <= NAME_BYTES && name.ends_with(".run-1.01234567.part"), "{name}");
         assert_ne!(name, temporary_name(".part", &long, "run-1", "1123456789"));
+    }
+
+    #[test]
+    fn a_number_comes_before_the_extension() {
+        for (name, expected) in [
+            ("orders.csv.pgp", "orders-2.csv.pgp"),
+            ("2026.11.23.csv.pgp", "2026.11.23-2.csv.pgp"),
+            ("orders.pgp", "orders-2.pgp"),
+            (".orders.pgp", ".orders-2.pgp"),
+        ] {
+            assert_eq!(numbered(name, ".pgp", 2), expected);
+        }
     }
 
     #[test]

@@ -195,6 +195,10 @@ pub struct Receipt {
     pub certificate: String,
     /// How far the delivery was proven.
     pub verified: Verified,
+    /// When the target says that the file was written, in seconds since 1970 by its own clock;
+    /// `None` when it took the file away at once.
+    #[serde(default)]
+    pub remote_mtime_seconds: Option<i64>,
     /// When the upload was claimed.
     pub claimed_at: Timestamp,
     /// When the file had its final name and this was written.
