@@ -197,7 +197,10 @@ const RUN: &str = "20260301T060000Z-5f3a9c1e";
 impl Halfway {
     /// At the door of Download, with one file.
     async fn at_download(name: &str, content: &[u8]) -> Self {
-        let world = World::embedded();
+        Self::in_world(World::embedded(), name, content).await
+    }
+
+    async fn in_world(world: World, name: &str, content: &[u8]) -> Self {
         world.put(name, content);
         let local = Local::start(world.options()).await.expect("the embedded world");
         local.put_profile(&world.profile()).await.expect("a profile");
@@ -223,7 +226,11 @@ impl Halfway {
 
     /// At the door of Upload, with one file that is no archive.
     async fn at_upload(content: &[u8]) -> Self {
-        let mut halfway = Self::at_download("large.bin", content).await;
+        Self::at_upload_in(World::embedded(), content).await
+    }
+
+    async fn at_upload_in(world: World, content: &[u8]) -> Self {
+        let mut halfway = Self::in_world(world, "large.bin", content).await;
         for (phase, stages) in [
             ("fetch", &["download", "unpack"][..]),
             ("inspect", &["inspect"]),

@@ -11,6 +11,8 @@ mod credentials;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod existing;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod job;

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use domain::items::Lease;
 use domain::keys::Inbox;
 use domain::{ErrorClass, Failure};
-use serde_json::Value;
+use integration::World;
+use serde_json::{Value, json};
 use storage::Condition;
 
 use super::{Halfway, noise};
@@ -128,4 +129,30 @@ async fn a_process_that_wakes_up_without_its_lease_sends_nothing() {
     drop(store.put(&key, &ours, Condition::Any).await.expect("S3"));
     halfway.upload_to_the_end().await;
     halfway.assert_delivered(&content);
+}
+
+/// The name was free when the upload began and is taken when it ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_taken_meanwhile_is_left_as_it_is_and_the_next_one_is_found() {
+    let content = noise(BYTES);
+    let mut world = World::embedded();
+    world.partner.profile["target"]["on_existing"] = json!("rename");
+    let halfway = Halfway::at_upload_in(world, &content).await;
+    for _ in 0..8 {
+        assert_eq!(halfway.upload().await.expect("a piece")["more"], true);
+    }
+    let taken = halfway.world.target.folder.join("large.bin.pgp");
+    std::fs::write(&taken, b"theirs").expect("somebody else's file");
+    let failure = loop {
+        match halfway.upload().await {
+            Ok(more) => assert_eq!(more["more"], true, "it was delivered"),
+            Err(failure) => break failure,
+        }
+    };
+    assert_eq!((failure.class, &*failure.code), (ErrorClass::Transient, "upload.target_exists"));
+    halfway.upload_to_the_end().await;
+    assert_eq!(halfway.world.target.names(), ["large-2.bin.pgp", "large.bin.pgp"]);
+    assert_eq!(std::fs::read(&taken).expect("still there"), b"theirs");
+    std::fs::remove_file(&taken).expect("moved away");
+    assert!(halfway.world.opened()["large-2.bin"] == content, "other bytes arrived");
 }
