@@ -132,6 +132,7 @@ impl Discover {
             already_delivered,
             unsettled: seen.unsettled,
             warnings,
+            expected: Vec::new(),
         };
         drop(self.store.put(&run.keys().discovery(), &discovery, Condition::Any).await?);
         Ok(output)

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use domain::events::{Summary, Verdict};
+use domain::heard::{Acknowledgement, Arrival};
 use domain::items::Verified;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;\
@@ -28,7 +29,9 @@ pub(crate) fn page(summary: &Summary) -> String {
         push(&mut page, format_args!("<p>Warning: {}</p>", escape(warning)));
     }
     totals(&mut page, summary);
+    expected(&mut page, summary);
     failed(&mut page, summary);
+    heard(&mut page, summary);
     receipts(&mut page, summary);
     for name in &summary.unaccounted {
         push(&mut page, format_args!("<p class=\"bad\">Unaccounted: {}</p>", escape(name)));
@@ -43,6 +46,10 @@ const fn verdict(verdict: Verdict) -> (&'static str, &'static str) {
         Verdict::Nothing => ("ok", "There was nothing new to deliver."),
         Verdict::Incomplete => ("bad", "Not everything was delivered."),
         Verdict::Misconfigured => ("bad", "The partner's setup needs mending."),
+        Verdict::Unacknowledged => (
+            "bad",
+            "Everything was delivered, and the partner did not say in time that it arrived.",
+        ),
         Verdict::Unaccounted => ("bad", "An item ended in no final place."),
     }
 }
@@ -65,6 +72,52 @@ fn totals(page: &mut String, summary: &Summary) {
         push(page, format_args!("<tr><td>{label}</td><td class=\"n\">{value}</td></tr>"));
     }
     page.push_str("</table>");
+}
+
+/// Files that have to come.
+fn expected(page: &mut String, summary: &Summary) {
+    if summary.expected.is_empty() {
+        return;
+    }
+    page.push_str(
+        "<h2>Expected files</h2><div class=\"scroll\"><table><tr><th>Files</th><th>For</th>\
+         <th>Due</th><th>Came</th><th>State</th></tr>",
+    );
+    for row in &summary.expected {
+        let class = match row.state {
+            Arrival::Late | Arrival::Missing => "bad",
+            Arrival::NotExpected | Arrival::Pending | Arrival::OnTime => "ok",
+        };
+        push(
+            page,
+            format_args!(
+                "<tr><td>{}</td><td>{}</td><td>{}</td><td class=\"n\">{} of {}</td>\
+                 <td class=\"{class}\">{}</td></tr>",
+                escape(&row.pattern),
+                row.date,
+                row.due,
+                row.found,
+                row.files,
+                row.state.words()
+            ),
+        );
+    }
+    page.push_str("</table></div>");
+}
+
+/// What the partner was told, and whether it answered.
+fn heard(page: &mut String, summary: &Summary) {
+    if let Some(manifest) = &summary.manifest {
+        let path = escape(&manifest.remote_path);
+        push(page, format_args!("<p>Manifest delivered as {path}.</p>"));
+    }
+    let Some(acknowledged) = &summary.acknowledged else { return };
+    let (class, words) = match acknowledged.state {
+        Acknowledgement::Pending => ("ok", "The partner still has time to acknowledge, until "),
+        Acknowledgement::Received => ("ok", "The partner acknowledged. It had time until "),
+        Acknowledgement::Missing => ("bad", "The partner did not acknowledge. It had time until "),
+    };
+    push(page, format_args!("<p class=\"{class}\">{words}{}.</p>", acknowledged.deadline));
 }
 
 fn failed(page: &mut String, summary: &Summary) {

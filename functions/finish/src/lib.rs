@@ -2,17 +2,21 @@
 //!
 //! The conservation law: every discovered file is committed, failed or skipped; every member of a
 //! committed file is delivered or failed. What breaks it is a defect of ours and is said loudly as
-//! `Unaccounted`. Then ledger rows for whole files, the source's after-delivery rule, the summary
-//! and the report, and last of all the lease.
+//! `Unaccounted`. Then the manifest, ledger rows for whole files, the source's after-delivery rule,
+//! the summary and the report, and last of all the lease. A partner who acknowledges is waited for
+//! after that.
 
 mod account;
+mod acknowledge;
 mod html;
+mod manifest;
 mod source;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::events::{Discovery, FinishInput, FinishOutput, Summary, Totals, Verdict};
+use domain::heard::Acknowledgement;
 use domain::items::Halt;
 use domain::profile::is_partner_name;
 use domain::{Deadline, ErrorClass, Failure, SecretStore, Stage};
@@ -21,6 +25,7 @@ use storage::runs::{Run, release_lease};
 use storage::{Condition, Store};
 
 use account::Account;
+use acknowledge::Awaited;
 
 /// The stage.
 pub struct Finish {
@@ -47,21 +52,79 @@ impl Finish {
             account.give_up_on_the_rest(run, failure).await?;
         }
         let mut warnings = discovery.as_ref().map(|d| d.warnings.clone()).unwrap_or_default();
-        account.write_ledger(run).await?;
-        warnings
-            .extend(source::after_delivery(run, &*self.secrets, &account.delivered_files).await);
-        let summary = summary(run, discovery.as_ref(), account, error, warnings);
-        drop(self.store.put(&run.keys().summary(), &summary, Condition::Any).await?);
-        let page = html::page(&summary).into_bytes().into();
-        drop(self.store.put_bytes(&run.keys().report(), page, Condition::Any).await?);
+        let receipts = &account.receipts;
+        let manifest = match manifest::deliver(run, &*self.secrets, receipts, error.as_ref()).await
+        {
+            Ok(manifest) => {
+                account.write_ledger(run).await?;
+                let files = &account.delivered_files;
+                warnings.extend(source::after_delivery(run, &*self.secrets, files).await);
+                manifest
+            }
+            Err(failure) if failure.class.is_retryable() => return Err(failure),
+            // The files stay open, so that the next run lists them again; none is sent twice.
+            Err(failure) => {
+                error.get_or_insert(failure);
+                None
+            }
+        };
+        let mut summary = summary(run, discovery, account, error, warnings);
+        summary.manifest = manifest;
+        let awaited = self.awaited(run, &summary).await?;
+        summary.acknowledged = awaited.as_ref().map(Awaited::state);
+        self.write(run, &summary).await?;
         account::delete_delivered_data(run, &summary).await?;
         run.abort_uploads().await;
-        Ok(FinishOutput {
-            verdict: summary.verdict,
-            delivered: summary.totals.delivered,
-            failed: summary.totals.failed,
-            summary: run.keys().summary(),
-        })
+        // From here on a repeated call only waits.
+        if let Some(awaited) = &awaited {
+            awaited.keep(run).await?;
+        }
+        Ok(output(run, &summary, awaited.as_ref()))
+    }
+
+    /// What the partner has to say to these deliveries. A run that ended early alarms by itself.
+    async fn awaited(&self, run: &Run, summary: &Summary) -> Result<Option<Awaited>, Failure> {
+        if summary.receipts.is_empty() || summary.error.is_some() {
+            return Ok(None);
+        }
+        let profile = run.profile().await?;
+        Ok(Awaited::of(run, &profile, &summary.receipts, summary.manifest.as_ref()))
+    }
+
+    /// Looks whether the partner has said that the run's files arrived.
+    async fn listen(&self, run: &Run, mut awaited: Awaited) -> Result<FinishOutput, Failure> {
+        awaited.look(run, &*self.secrets).await?;
+        let Some(found) = self.store.get::<Summary>(&run.keys().summary()).await? else {
+            return Err(Failure::rejected(
+                "finish.no_summary",
+                format!("{} is gone, which the run had written.", run.keys().summary()),
+            ));
+        };
+        let mut summary = found.value;
+        let acknowledged = awaited.state();
+        let settled = acknowledged.state != Acknowledgement::Pending;
+        let news = summary.acknowledged.as_ref() != Some(&acknowledged);
+        if settled && news {
+            let missing = acknowledged.state == Acknowledgement::Missing;
+            if missing {
+                summary.warnings.push(awaited.warning());
+            }
+            summary.verdict = match summary.verdict {
+                Verdict::Delivered if missing => Verdict::Unacknowledged,
+                Verdict::Unacknowledged if !missing => Verdict::Delivered,
+                other => other,
+            };
+            summary.acknowledged = Some(acknowledged);
+            self.write(run, &summary).await?;
+        }
+        Ok(output(run, &summary, (!settled).then_some(&awaited)))
+    }
+
+    async fn write(&self, run: &Run, summary: &Summary) -> Result<(), Failure> {
+        drop(self.store.put(&run.keys().summary(), summary, Condition::Any).await?);
+        let page = html::page(summary).into_bytes().into();
+        drop(self.store.put_bytes(&run.keys().report(), page, Condition::Any).await?);
+        Ok(())
     }
 
     /// The fault that stopped the run after it was opened.
@@ -85,32 +148,51 @@ impl Stage for Finish {
                 delivered: 0,
                 failed: 0,
                 summary: String::new(),
+                more: false,
+                wait_seconds: 0,
             });
         };
         let run = Run::new(&self.store, &partner, &input.run);
-        let output = self.close(&run, &input).await?;
+        let output = match Awaited::kept(&run).await? {
+            Some(awaited) => self.listen(&run, awaited).await?,
+            None => self.close(&run, &input).await?,
+        };
         release_lease(&self.store, &partner, &input.execution).await?;
         Ok(output)
     }
 }
 
+fn output(run: &Run, summary: &Summary, awaited: Option<&Awaited>) -> FinishOutput {
+    FinishOutput {
+        verdict: summary.verdict,
+        delivered: summary.totals.delivered,
+        failed: summary.totals.failed,
+        summary: run.keys().summary(),
+        more: awaited.is_some(),
+        wait_seconds: awaited.map_or(0, Awaited::wait_seconds),
+    }
+}
+
 fn summary(
     run: &Run,
-    discovery: Option<&Discovery>,
+    discovery: Option<Discovery>,
     account: Account,
     error: Option<Failure>,
     warnings: Vec<String>,
 ) -> Summary {
-    let totals = totals(discovery, &account);
+    let totals = totals(discovery.as_ref(), &account);
     Summary {
         partner: run.keys().partner().to_owned(),
         run: run.keys().run().to_owned(),
         verdict: verdict(&totals, &account, error.as_ref()),
-        started_at: discovery.map(|discovery| discovery.started_at),
+        started_at: discovery.as_ref().map(|discovery| discovery.started_at),
         finished_at: Timestamp::now(),
         totals,
         error,
         warnings,
+        expected: discovery.map(|discovery| discovery.expected).unwrap_or_default(),
+        manifest: None,
+        acknowledged: None,
         receipts: account.receipts,
         failed: account.failed,
         unaccounted: account.unaccounted,

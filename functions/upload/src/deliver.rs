@@ -6,14 +6,12 @@ use domain::keys::Inbox;
 use domain::profile::{OnExisting, Rename, Target};
 use domain::{Deadline, ErrorClass, Failure, Stage};
 use jiff::Timestamp;
-use sftp::{RenamePolicy, Session};
+use sftp::Session;
 use storage::runs::{Reached, Run, holds_lease};
 
 use crate::Upload;
 use crate::claim::{Claimed, Held, again, claim};
-use crate::place::{
-    Place, final_path, free_or_refuse, is_taken, overwrites, sweep, temporary_path,
-};
+use crate::place::{Place, final_path, free_or_refuse, is_taken, sweep, temporary_path};
 use crate::transfer::{CIPHERTEXT_CHANGED, Progress, Transfer};
 use crate::verify::{Check, Expected, MISMATCH, ReadBack, lost_source, mismatch, verify_path};
 
@@ -268,7 +266,7 @@ async fn rename(
     receipt: &Receipt,
 ) -> Result<(), Failure> {
     let path = &receipt.remote_path;
-    let policy = policy(target, session, receipt.resend.is_some());
+    let policy = session.rename_policy(target, receipt.resend.is_some());
     let Err(error) = session.rename(temporary_path, path, policy).await else { return Ok(()) };
     let failure = Failure::from(error);
     let moved = session.stat(temporary_path).await?.is_none();
@@ -285,17 +283,5 @@ async fn arrived(session: &Session, receipt: &Receipt) -> Result<Option<i64>, Fa
             Err(mismatch(path, "it has another size after the rename"))
         }
         found => Ok(found.map(|found| found.mtime)),
-    }
-}
-
-fn policy(target: &Target, session: &Session, resend: bool) -> RenamePolicy {
-    let posix = session.capabilities().posix_rename;
-    match target.rename {
-        Rename::Auto if posix => RenamePolicy::Posix,
-        Rename::Auto | Rename::Fresh if resend || overwrites(target) => RenamePolicy::Replace,
-        Rename::Auto | Rename::Fresh => RenamePolicy::Fresh,
-        Rename::Posix => RenamePolicy::Posix,
-        Rename::Replace => RenamePolicy::Replace,
-        Rename::Direct => RenamePolicy::Direct,
     }
 }

@@ -163,7 +163,7 @@ pub(crate) async fn free_or_refuse(
     // Without temporary names, half a file under this name is what an attempt of ours left.
     let half = target.rename == Rename::Direct
         && earlier.iter().any(|claim| claim.receipt.remote_path == *path);
-    let replaces = half || receipt.resend.is_some() || overwrites(target);
+    let replaces = half || receipt.resend.is_some() || target.overwrites();
     if replaces || session.stat(path).await?.is_none() {
         return Ok(());
     }
@@ -176,9 +176,4 @@ pub(crate) async fn free_or_refuse(
             target.host, target.port
         ),
     ))
-}
-
-/// Whether the partner wants the latest under a name.
-pub(crate) fn overwrites(target: &Target) -> bool {
-    target.on_existing == OnExisting::Replace || target.rename == Rename::Replace
 }

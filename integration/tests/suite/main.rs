@@ -13,6 +13,8 @@ mod demo;
 #[cfg(test)]
 mod existing;
 #[cfg(test)]
+mod heard;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod job;

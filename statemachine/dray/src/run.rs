@@ -65,7 +65,9 @@ impl Ended {
             Some(Verdict::Misconfigured) => Gravity::Misconfigured,
             // The scheduled start is another run's; a busy partner may have files left to do.
             None if self.not_needed() == Some(DiscoverOutcome::Duplicate) => Gravity::Fine,
-            Some(Verdict::Incomplete | Verdict::Unaccounted) | None => Gravity::Incomplete,
+            Some(Verdict::Incomplete | Verdict::Unacknowledged | Verdict::Unaccounted) | None => {
+                Gravity::Incomplete
+            }
         }
     }
 }

@@ -142,7 +142,10 @@ fn headline(summary: &Summary) -> String {
             summary.unaccounted.len(),
             summary.unaccounted.join(", ")
         ),
-        Verdict::Delivered | Verdict::Incomplete | Verdict::Misconfigured => format!(
+        Verdict::Delivered
+        | Verdict::Incomplete
+        | Verdict::Misconfigured
+        | Verdict::Unacknowledged => format!(
             "{} files, {} members: {} delivered ({}, {} records), {} quarantined; {} delivered \
              before.",
             totals.discovered,

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use crate::heard::{Acknowledged, DeliveredManifest, Expected};
 use crate::items::{Failed, Receipt};
 use crate::keys::Phase;
 
@@ -104,6 +105,9 @@ pub struct Discovery {
     pub unsettled: u64,
     /// Things to mend before they break, such as a certificate about to expire.
     pub warnings: Vec<String>,
+    /// How it stands with the files that have to come.
+    #[serde(default)]
+    pub expected: Vec<Expected>,
 }
 
 /// Plan's event.
@@ -262,6 +266,8 @@ pub enum Verdict {
     Incomplete,
     /// Nothing of this partner can work until somebody mends it.
     Misconfigured,
+    /// Everything was delivered, and the partner did not say in time that it arrived.
+    Unacknowledged,
     /// An item is in no final place: a defect of ours.
     Unaccounted,
 }
@@ -277,6 +283,10 @@ pub struct FinishOutput {
     pub failed: u64,
     /// Key of the summary; empty when there was no partner to write one for.
     pub summary: String,
+    /// Whether the partner still has to acknowledge: then the function is called again.
+    pub more: bool,
+    /// Seconds until then.
+    pub wait_seconds: u64,
 }
 
 /// The run's summary, as `summary.json` holds it.
@@ -298,6 +308,15 @@ pub struct Summary {
     pub error: Option<Failure>,
     /// Things to mend before they break.
     pub warnings: Vec<String>,
+    /// How it stands with the files that have to come.
+    #[serde(default)]
+    pub expected: Vec<Expected>,
+    /// The list of what was delivered, where the profile asks for one.
+    #[serde(default)]
+    pub manifest: Option<DeliveredManifest>,
+    /// Whether the partner said that it arrived, where the profile asks for it.
+    #[serde(default)]
+    pub acknowledged: Option<Acknowledged>,
     /// One per delivered member.
     pub receipts: Vec<Receipt>,
     /// One per quarantined file or member.

@@ -1,5 +1,6 @@
 //! Where everything lies in the bucket.
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Name, text_id};
@@ -208,6 +209,18 @@ impl RunKeys {
         format!("{}spark/", self.root())
     }
 
+    /// The list of what was delivered, on its way to the target.
+    #[must_use]
+    pub fn manifest(&self) -> String {
+        format!("{}manifest.json", self.root())
+    }
+
+    /// The acknowledgements that the run waits for.
+    #[must_use]
+    pub fn acknowledgements(&self) -> String {
+        format!("{}acknowledgements.json", self.root())
+    }
+
     /// The run's summary.
     #[must_use]
     pub fn summary(&self) -> String {
@@ -260,6 +273,12 @@ pub fn trigger(partner: &str, scheduled_time: &str) -> String {
         .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
         .collect();
     format!("triggers/{partner}/{safe}.json")
+}
+
+/// What is known of the files of one expectation for one date.
+#[must_use]
+pub fn expected(partner: &str, pattern: &str, date: Date) -> String {
+    format!("expected/{partner}/{}/{date}.json", text_id("expected", pattern))
 }
 
 /// The prefix of a partner's ledger rows for whole files.

@@ -3,6 +3,7 @@
 
 pub mod events;
 mod failure;
+pub mod heard;
 pub mod ids;
 pub mod items;
 pub mod keys;

@@ -1,10 +1,10 @@
 //! From a profile's words to an open connection: endpoints, and credentials by secret name.
 
-use domain::profile::{Source, SshAuth, Target};
+use domain::profile::{Rename, Source, SshAuth, Target};
 use domain::{ErrorClass, Failure, Given, SecretStore};
 
 use crate::endpoint::REKEY_BYTES;
-use crate::{Credentials, Endpoint, Session, Timeouts};
+use crate::{Credentials, Endpoint, RenamePolicy, Session, Timeouts};
 
 /// Connects to a partner's source.
 ///
@@ -42,6 +42,23 @@ pub async fn connect_target(
         rekey_bytes: REKEY_BYTES,
     };
     connect(&endpoint, &target.auth, secrets).await
+}
+
+impl Session {
+    /// How a finished file gets its name at that target: as the profile says, or in the best way that
+    /// this server offers. `replaces` tells whether what has the name already is to go.
+    #[must_use]
+    pub fn rename_policy(&self, target: &Target, replaces: bool) -> RenamePolicy {
+        let replaces = replaces || target.overwrites();
+        match target.rename {
+            Rename::Auto if self.capabilities().posix_rename => RenamePolicy::Posix,
+            Rename::Auto | Rename::Fresh if replaces => RenamePolicy::Replace,
+            Rename::Auto | Rename::Fresh => RenamePolicy::Fresh,
+            Rename::Posix => RenamePolicy::Posix,
+            Rename::Replace => RenamePolicy::Replace,
+            Rename::Direct => RenamePolicy::Direct,
+        }
+    }
 }
 
 /// Logs in, and once more if that was refused and a secret was rotated since it was read.

@@ -56,6 +56,12 @@ pub struct Target {
 }
 
 impl Target {
+    /// Whether other content under a name gives way to ours.
+    #[must_use]
+    pub fn overwrites(&self) -> bool {
+        self.on_existing == OnExisting::Replace || self.rename == Rename::Replace
+    }
+
     /// Names of what is at the target besides the delivered files.
     pub(super) fn other_names(&self, found: &mut Found) {
         if let Some(manifest) = &self.manifest {
