@@ -15,7 +15,9 @@ use jiff::Timestamp;
 use openpgp::{Recipient, SealOptions};
 use records::{Csv, Model, Partial, RangeCounter};
 use serde::{Deserialize, Serialize};
-use sftp::{Credentials, Endpoint, REKEY_BYTES, RenamePolicy, Session, Timeouts, WriteMode};
+use sftp::{
+    Algorithms, Credentials, Endpoint, REKEY_BYTES, RenamePolicy, Session, Timeouts, WriteMode,
+};
 use tokio::sync::mpsc;
 
 /// Connections to a partner at a time, as the profile has it by default.
@@ -174,6 +176,7 @@ async fn connect(server: &Server) -> Session {
         port: server.port,
         username: server.username.clone(),
         host_keys: vec![server.host_key.clone()],
+        algorithms: Algorithms::Default,
         timeouts: Timeouts::default(),
         rekey_bytes: REKEY_BYTES,
     };

@@ -1,18 +1,19 @@
 //! From a name to an encrypted connection with a server that proved a pinned key.
 
-use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use domain::profile::Algorithms;
 use russh::client::{self, DisconnectReason};
 use russh::keys::{Algorithm, HashAlg, PublicKeyOrCertificate};
-use russh::{AlgorithmKind, Disconnect, Limits, Preferred, cipher, compression};
+use russh::{AlgorithmKind, Disconnect, Limits};
 use tokio::net::TcpStream;
 
+use crate::algorithms;
 use crate::duplex::Duplex;
 use crate::endpoint::{Endpoint, REKEY_BYTES};
-use crate::error::Error;
+use crate::error::{ENABLE_ONE, Error, USE_LEGACY};
 use crate::link::Farewell;
 use crate::wire;
 
@@ -117,21 +118,25 @@ pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Connection, Error> {
         };
         return Err(Error::HostKeyMissing { server: endpoint.server(), reason: reason.to_owned() });
     }
-    let mut algorithms = host_key_algorithms();
+    let mut kinds = algorithms::host_keys(endpoint.algorithms);
     let mut offered = Vec::new();
-    while !algorithms.is_empty() {
+    while !kinds.is_empty() {
         let stream = tcp(endpoint).await?;
         let notes = Arc::new(Notes::default());
         let gate = Gate { pins: pins.clone(), notes: Arc::clone(&notes) };
-        let config = Arc::new(config(endpoint, &algorithms));
+        let config = Arc::new(config(endpoint, &kinds));
         let error = match client::connect_stream(config, Duplex::new(stream), gate).await {
-            Ok(handle) => return Ok(Connection { handle, notes }),
+            Ok(handle) => {
+                let signature = handle.agent_session_binding().map(|binding| binding.signature());
+                is_signed_with(signature.unwrap_or_default(), endpoint)?;
+                return Ok(Connection { handle, notes });
+            }
             Err(error) => error,
         };
         match (error, notes.offered()) {
             (russh::Error::UnknownKey, Some((algorithm, fingerprint))) => {
                 offered.push(fingerprint);
-                algorithms.retain(|candidate| !same_key_type(candidate, &algorithm));
+                kinds.retain(|candidate| !same_key_type(candidate, &algorithm));
             }
             (russh::Error::NoCommonAlgo { kind: AlgorithmKind::Key, .. }, _)
                 if !offered.is_empty() =>
@@ -144,28 +149,23 @@ pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Connection, Error> {
     Err(Error::HostKeyChanged { server: endpoint.server(), offered, pinned: pins })
 }
 
-/// Every host key type that is still considered safe: no DSA, no RSA with SHA-1.
-fn host_key_algorithms() -> Vec<Algorithm> {
-    Preferred::DEFAULT
-        .key
-        .iter()
-        .filter(|algorithm| **algorithm != Algorithm::Rsa { hash: None })
-        .cloned()
-        .collect()
+/// Whether the server signed with one of the algorithms that it was offered: the SSH layer takes an
+/// RSA signature with any hash.
+fn is_signed_with(signature: &[u8], endpoint: &Endpoint) -> Result<(), Error> {
+    let kinds = algorithms::host_keys(endpoint.algorithms);
+    let ours: Vec<String> = kinds.iter().map(|kind| kind.as_str().to_owned()).collect();
+    let used = algorithms::signed_with(signature).unwrap_or_default();
+    if ours.contains(&used) {
+        return Ok(());
+    }
+    Err(no_common(endpoint, "host key signature", ours, &[used]))
 }
 
 fn same_key_type(one: &Algorithm, other: &Algorithm) -> bool {
     one == other || matches!((one, other), (Algorithm::Rsa { .. }, Algorithm::Rsa { .. }))
 }
 
-fn config(endpoint: &Endpoint, algorithms: &[Algorithm]) -> client::Config {
-    let ciphers = [
-        cipher::AES_256_GCM,
-        cipher::CHACHA20_POLY1305,
-        cipher::AES_256_CTR,
-        cipher::AES_192_CTR,
-        cipher::AES_128_CTR,
-    ];
+fn config(endpoint: &Endpoint, kinds: &[Algorithm]) -> client::Config {
     let rekey_bytes = (endpoint.rekey_bytes as usize).min(REKEY_BYTES as usize);
     client::Config {
         limits: Limits::new(rekey_bytes, rekey_bytes, REKEY_AFTER),
@@ -174,12 +174,7 @@ fn config(endpoint: &Endpoint, algorithms: &[Algorithm]) -> client::Config {
         keepalive_interval: Some(endpoint.timeouts.keepalive),
         keepalive_max: 3,
         nodelay: true,
-        preferred: Preferred {
-            key: Cow::Owned(algorithms.to_vec()),
-            cipher: Cow::Owned(ciphers.to_vec()),
-            compression: Cow::Borrowed(&[compression::NONE]),
-            ..Preferred::DEFAULT
-        },
+        preferred: algorithms::offer(endpoint.algorithms, kinds),
         ..client::Config::default()
     }
 }
@@ -235,8 +230,7 @@ fn refused(endpoint: &Endpoint, error: russh::Error, notes: &Notes) -> Error {
                 AlgorithmKind::Compression => "compression",
                 AlgorithmKind::Mac => "integrity (MAC)",
             };
-            let theirs = theirs.iter().map(|name| wire::text(name.as_bytes())).collect();
-            Error::NoCommonAlgorithm { server, kind: kind.to_owned(), ours, theirs }
+            no_common(endpoint, kind, ours, &theirs)
         }
         russh::Error::Version => {
             Error::NotSsh { server, reason: "its greeting is not SSH's".to_owned() }
@@ -255,5 +249,57 @@ fn refused(endpoint: &Endpoint, error: russh::Error, notes: &Notes) -> Error {
             path: "it".to_owned(),
             reason: other.to_string(),
         },
+    }
+}
+
+fn no_common(endpoint: &Endpoint, kind: &str, ours: Vec<String>, theirs: &[String]) -> Error {
+    // Where even the old ones were offered, none of theirs is old.
+    let old = endpoint.algorithms == Algorithms::Default
+        && theirs.iter().any(|name| algorithms::is_legacy(name));
+    Error::NoCommonAlgorithm {
+        server: endpoint.server(),
+        kind: kind.to_owned(),
+        ours,
+        theirs: theirs.iter().map(|name| wire::text(name.as_bytes())).collect(),
+        fix: if old { USE_LEGACY } else { ENABLE_ONE },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::Timeouts;
+
+    /// A signature as SSH packs it.
+    fn signature(algorithm: &str) -> Vec<u8> {
+        let parts = [algorithm.as_bytes(), b"signed"];
+        parts.iter().flat_map(|part| [&(part.len() as u32).to_be_bytes(), *part].concat()).collect()
+    }
+
+    #[test]
+    fn a_signature_by_an_algorithm_that_was_not_offered_is_refused() {
+        let endpoint = |algorithms| Endpoint {
+            host: "h".into(),
+            port: 22,
+            username: "u".into(),
+            host_keys: Vec::new(),
+            algorithms,
+            timeouts: Timeouts::default(),
+            rekey_bytes: REKEY_BYTES,
+        };
+        let (default, legacy) = (endpoint(Algorithms::Default), endpoint(Algorithms::Legacy));
+        for algorithm in ["ssh-ed25519", "ecdsa-sha2-nistp521", "rsa-sha2-512", "rsa-sha2-256"] {
+            assert!(is_signed_with(&signature(algorithm), &default).is_ok(), "{algorithm}");
+        }
+        assert!(is_signed_with(&signature("ssh-rsa"), &legacy).is_ok());
+        let error = is_signed_with(&signature("ssh-rsa"), &default).unwrap_err();
+        let told = error.to_string();
+        assert!(told.contains("server offers ssh-rsa") && told.contains("legacy"), "{told}");
+        for bad in [&[][..], &[0, 0, 0, 11], &signature("ssh-dss")] {
+            for endpoint in [&default, &legacy] {
+                let error = is_signed_with(bad, endpoint).unwrap_err();
+                assert_eq!(error.code(), "sftp.no_common_algorithm");
+            }
+        }
     }
 }

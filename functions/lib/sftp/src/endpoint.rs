@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use domain::profile::Algorithms;
 use zeroize::Zeroizing;
 
 /// One SFTP server as a profile describes it.
@@ -17,6 +18,8 @@ pub struct Endpoint {
     /// Accepted host keys as `SHA256:…`, as `ssh-keygen -lf` prints them. Several for rotation;
     /// none is refused as `Misconfigured`.
     pub host_keys: Vec<String>,
+    /// Which SSH algorithms are offered.
+    pub algorithms: Algorithms,
     /// How long to wait for what.
     pub timeouts: Timeouts,
     /// Bytes in one direction after which new keys are agreed on; [`REKEY_BYTES`] is what SSH
@@ -146,6 +149,7 @@ mod tests {
                 "SHA256:short".into(),
                 hash.clone(),
             ],
+            algorithms: Algorithms::Default,
             timeouts: Timeouts::default(),
             rekey_bytes: REKEY_BYTES,
         };
@@ -163,6 +167,7 @@ mod tests {
                 port: 2222,
                 username: "u".into(),
                 host_keys: Vec::new(),
+                algorithms: Algorithms::Default,
                 timeouts: Timeouts::default(),
                 rekey_bytes: REKEY_BYTES,
             };

@@ -89,9 +89,15 @@ pub enum Error {
     NotSsh { server: String, reason: String },
     #[error(
         "{server} and this client share no {kind} algorithm. The server offers {}; this client \
-         accepts {}. The partner has to enable one of these.", theirs.join(", "), ours.join(", ")
+         accepts {}. {fix}", theirs.join(", "), ours.join(", ")
     )]
-    NoCommonAlgorithm { server: String, kind: String, ours: Vec<String>, theirs: Vec<String> },
+    NoCommonAlgorithm {
+        server: String,
+        kind: String,
+        ours: Vec<String>,
+        theirs: Vec<String>,
+        fix: &'static str,
+    },
     #[error(
         "{server} turned the connection away ({reason}). Most often there are too many at a time: \
          lower `max_connections`, or ask the partner for more; a block of this address looks the \
@@ -100,11 +106,17 @@ pub enum Error {
     TooManyConnections { server: String, reason: String },
     #[error(
         "{server} refused the login of {username:?}. Tried: {}. The server offers: {}. Check the \
-         username and the secret, and whether the partner has installed the public key.",
+         username and the secret, and whether the partner has installed the public key.{hint}",
         list(tried),
         list(offered)
     )]
-    LoginRefused { server: String, username: String, tried: Vec<String>, offered: Vec<String> },
+    LoginRefused {
+        server: String,
+        username: String,
+        tried: Vec<String>,
+        offered: Vec<String>,
+        hint: &'static str,
+    },
     #[error(
         "The private key for {server} is not readable: {reason}. Store the whole text of an \
          OpenSSH or PEM private key (ed25519, ECDSA or RSA) in the secret."
@@ -169,6 +181,14 @@ pub enum Error {
 
 const HOW_TO_PIN: &str = "Put the server's fingerprint, `SHA256:…`, into `host_keys`: ask the \
     partner for it, or compare what `ssh-keyscan HOST | ssh-keygen -lf -` prints.";
+
+/// Ways out where no algorithm is common.
+pub(crate) const ENABLE_ONE: &str = "The partner has to enable one of these.";
+pub(crate) const USE_LEGACY: &str = "Ask the partner to enable one of these; until then, \
+    `\"algorithms\": \"legacy\"` beside this `host` in the profile accepts old ones too.";
+/// Where an RSA key was refused.
+pub(crate) const RSA_IS_OLD: &str = " An old server may take RSA keys with SHA-1 only: an ed25519 \
+    or ECDSA key helps, or `\"algorithms\": \"legacy\"` beside this `host` in the profile.";
 
 fn list(words: &[String]) -> String {
     if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }

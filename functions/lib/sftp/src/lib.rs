@@ -6,6 +6,7 @@
 
 #![deny(missing_docs)]
 
+mod algorithms;
 mod attributes;
 mod connect;
 mod duplex;
@@ -32,6 +33,7 @@ mod wire;
 mod writer;
 
 pub use attributes::{Attributes, Kind};
+pub use domain::profile::Algorithms;
 pub use endpoint::{Credentials, Endpoint, REKEY_BYTES, Secret, Timeouts};
 pub use error::{Error, Operation};
 pub use listing::{Entry, ListOptions};

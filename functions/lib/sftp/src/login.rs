@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use domain::profile::Algorithms;
 use russh::MethodKind;
 use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse as Prompted};
 use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, decode_secret_key};
 
+use crate::algorithms::rsa_hashes;
 use crate::connect::{Gate, NO_MORE_METHODS, Notes, TOO_MANY_CONNECTIONS};
 use crate::endpoint::{Credentials, Endpoint, Secret};
-use crate::error::{Error, Operation};
+use crate::error::{Error, Operation, RSA_IS_OLD};
 
 /// More rounds of prompts than any honest server has.
 const MAX_PROMPT_ROUNDS: usize = 8;
@@ -156,13 +158,13 @@ impl Attempt<'_> {
             return self.handle.authenticate_publickey(user, key).await;
         }
         // What a server says it takes is not always what this account may use.
-        let mut hashes = vec![HashAlg::Sha512, HashAlg::Sha256];
+        let mut hashes = rsa_hashes(self.endpoint.algorithms);
         if let Some(Some(HashAlg::Sha256)) = self.handle.best_supported_rsa_hash().await? {
-            hashes.reverse();
+            hashes.swap(0, 1);
         }
         let mut result = Err(russh::Error::NoAuthMethod);
         for hash in hashes {
-            let key = PrivateKeyWithHashAlg::new(Arc::clone(&key), Some(hash));
+            let key = PrivateKeyWithHashAlg::new(Arc::clone(&key), hash);
             result = self.handle.authenticate_publickey(user.clone(), key).await;
             let again = MethodKind::PublicKey;
             match &result {
@@ -218,7 +220,16 @@ impl Attempt<'_> {
             username: self.endpoint.username.clone(),
             tried: names(&self.tried),
             offered: names(&self.named),
+            hint: self.hint(),
         }
+    }
+
+    /// What servers take of RSA is not always what they say.
+    fn hint(&self) -> &'static str {
+        let rsa = self.key.as_ref().is_some_and(|key| key.algorithm().is_rsa());
+        let refused = self.tried.contains(&MethodKind::PublicKey);
+        let sha1 = self.endpoint.algorithms == Algorithms::Legacy;
+        if rsa && refused && !sha1 { RSA_IS_OLD } else { "" }
     }
 
     /// The connection ended during the login.

@@ -19,6 +19,7 @@ pub async fn connect_source(
         port: source.port,
         username: source.username.clone(),
         host_keys: source.host_keys.clone(),
+        algorithms: source.algorithms,
         timeouts: Timeouts::default(),
         rekey_bytes: REKEY_BYTES,
     };
@@ -38,6 +39,7 @@ pub async fn connect_target(
         port: target.port,
         username: target.username.clone(),
         host_keys: target.host_keys.clone(),
+        algorithms: target.algorithms,
         timeouts: Timeouts::default(),
         rekey_bytes: REKEY_BYTES,
     };

@@ -2,7 +2,7 @@
 
 use super::*;
 use sftp::server::{Hashes, Options, Quirks, SftpServer};
-use sftp::{Credentials, Endpoint, REKEY_BYTES, Timeouts};
+use sftp::{Algorithms, Credentials, Endpoint, REKEY_BYTES, Timeouts};
 use sha2::{Digest, Sha256};
 
 const CONTENT: &[u8] = b"sealed content";
@@ -22,6 +22,7 @@ async fn verdict(quirks: Quirks, held: Option<&[u8]>, level: Verify) -> Result<V
         port: server.port(),
         username: "relay".to_owned(),
         host_keys: vec![server.host_key_fingerprint().to_owned()],
+        algorithms: Algorithms::Default,
         timeouts: Timeouts::default(),
         rekey_bytes: REKEY_BYTES,
     };

@@ -3,6 +3,7 @@
 //! A value such as `acme/source-key` names a secret; a profile never holds one. The JSON Schema is
 //! generated from these types, and [`Profile::parse`] reports every problem at once.
 
+mod algorithms;
 mod check;
 mod defaults;
 mod expect;
@@ -12,6 +13,7 @@ mod target;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use algorithms::Algorithms;
 pub use check::{Problem, Problems, is_partner_name, schema};
 pub use expect::{Calendar, Day, Expectation, FilesOf};
 pub use target::{Acknowledgement, Manifest, ManifestFormat, OnExisting, Rename, Target, Verify};
@@ -59,6 +61,9 @@ pub struct Source {
     pub auth: SshAuth,
     /// Pinned SHA-256 fingerprints (`SHA256:…`) of the server's host key; several for rotation.
     pub host_keys: Vec<String>,
+    /// Which SSH algorithms are offered.
+    #[serde(default)]
+    pub algorithms: Algorithms,
     /// Directory that is listed.
     pub directory: String,
     /// Globs, relative to the directory, of which a file must match one.

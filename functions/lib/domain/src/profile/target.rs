@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check::Found;
-use super::{SshAuth, defaults};
+use super::{Algorithms, SshAuth, defaults};
 
 /// The target SFTP endpoint and how files appear there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +21,9 @@ pub struct Target {
     pub auth: SshAuth,
     /// Pinned SHA-256 fingerprints (`SHA256:…`) of the server's host key; several for rotation.
     pub host_keys: Vec<String>,
+    /// Which SSH algorithms are offered.
+    #[serde(default)]
+    pub algorithms: Algorithms,
     /// Directory that receives the files.
     pub directory: String,
     /// Most connections held to this server at once.

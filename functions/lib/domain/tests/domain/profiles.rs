@@ -65,6 +65,9 @@ fn endpoint_rows() -> Vec<(&'static str, Value, Option<&'static str>)> {
         ("source.host_keys", fingerprint(42), Some("source.host_keys")),
         ("source.host_keys", fingerprint(43), None),
         ("target.host_keys", json!(["MD5:00:11"]), Some("target.host_keys")),
+        ("source.algorithms", json!("legacy"), None),
+        ("target.algorithms", json!("default"), None),
+        ("target.algorithms", json!("any"), Some("target.algorithms")),
         ("source.max_connections", json!(0), Some("source.max_connections")),
         ("source.max_connections", json!(1), None),
         ("target.max_connections", json!(100), None),
@@ -187,6 +190,7 @@ fn what_is_left_out_has_its_documented_default() {
     let whole = serde_json::to_value(&profile).unwrap();
     for (path, expected) in [
         ("/source/port", json!(22)),
+        ("/source/algorithms", json!("default")),
         ("/source/include", json!(["*"])),
         ("/source/exclude", json!([])),
         ("/source/settle_seconds", json!(30)),
@@ -201,6 +205,7 @@ fn what_is_left_out_has_its_documented_default() {
         ("/spark", json!({"executors": 4, "cores": 2, "memory_gb": 8})),
         ("/report/timeout_seconds", json!(10)),
         ("/target/port", json!(22)),
+        ("/target/algorithms", json!("default")),
         ("/target/max_connections", json!(9)),
         ("/target/temporary_suffix", json!(".part")),
         ("/target/name", json!("{file}_{member}")),

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sftp::server::{Options, SftpServer};
-use sftp::{Credentials, Endpoint, REKEY_BYTES, Session, Timeouts};
+use sftp::{Algorithms, Credentials, Endpoint, REKEY_BYTES, Session, Timeouts};
 use tempfile::TempDir;
 
 pub const SSHD: &str = "/usr/sbin/sshd";
@@ -234,6 +234,7 @@ pub fn endpoint(port: u16, username: &str, host_keys: Vec<String>) -> Endpoint {
         port,
         username: username.to_owned(),
         host_keys,
+        algorithms: Algorithms::Default,
         timeouts: Timeouts::default(),
         rekey_bytes: REKEY_BYTES,
     }
