@@ -4,11 +4,12 @@ CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # sshd and gpg are the servers and the judge of the tests; the packers make archives that we did not;
 # Spark needs Java.
-PACKAGES := g++ openssh-server proftpd-basic proftpd-mod-crypto gnupg sq openssl python3 python3-venv tar gzip \
+PACKAGES := g++ openssh-server openssh-sftp-server gesftpserver proftpd-basic proftpd-mod-crypto gnupg sq \
+  openssl python3 python3-venv tar gzip \
   bzip2 xz-utils zstd zip unzip p7zip-full libarchive-tools default-jre-headless
 COMMANDS := g++ /usr/sbin/sshd /usr/sbin/proftpd gpg gpgconf sq openssl ssh-keygen python3 tar gzip bzip2 xz zstd zip \
   unzip 7z bsdtar java
-FILES := /usr/lib/proftpd/mod_sftp.so
+FILES := /usr/lib/proftpd/mod_sftp.so /usr/lib/openssh/sftp-server /usr/libexec/gesftpserver
 VENV := .venv
 # What people use today, for the benchmark; Spark needs Java.
 PEERS := rclone time openssl zip unzip default-jre-headless

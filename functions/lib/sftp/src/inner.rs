@@ -91,6 +91,8 @@ pub(crate) struct Inner {
     /// One for each READ in flight.
     pub(crate) turns: Arc<Semaphore>,
     pub(crate) connections: AtomicUsize,
+    /// posix-rename was announced and then refused as unknown.
+    pub(crate) posix_refused: AtomicBool,
     endpoint: Endpoint,
     credentials: Credentials,
     line: RwLock<Arc<Line>>,
@@ -117,6 +119,7 @@ impl Inner {
             slots: Slots::new(capabilities.max_open_files),
             turns: Arc::new(Semaphore::new(ALL_TURNS as usize)),
             connections: AtomicUsize::new(1),
+            posix_refused: AtomicBool::new(false),
             endpoint: endpoint.clone(),
             credentials: credentials.clone(),
             line: RwLock::new(Arc::new(line)),

@@ -75,10 +75,12 @@ impl Session {
         &self.inner.server
     }
 
-    /// What the server said it can do.
+    /// What the server said it can do, less what it refused to do since.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities
+        let mut offered = self.inner.capabilities;
+        offered.posix_rename &= !self.inner.posix_refused.load(Ordering::Relaxed);
+        offered
     }
 
     /// How much is asked of the server at once, after what was learned about it so far.
@@ -174,7 +176,11 @@ impl Session {
                 let arguments: [&[u8]; 2] = [from.as_bytes(), to.as_bytes()];
                 let name = "posix-rename@openssh.com";
                 let request = Request::Extended { name, arguments: &arguments };
-                inner.done(inner.context(Operation::Rename, from), request).await
+                let done = inner.done(inner.context(Operation::Rename, from), request).await;
+                if matches!(done, Err(Error::Unsupported { .. })) {
+                    inner.posix_refused.store(true, Ordering::Relaxed);
+                }
+                done
             }
             RenamePolicy::Fresh => self.rename_fresh(from, to).await,
             RenamePolicy::Replace => {

@@ -4,25 +4,21 @@ use std::collections::HashMap;
 use std::fs::{self, File, FileTimes, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
-use russh_sftp::de::from_bytes;
-use russh_sftp::extensions::{FsyncExtension, HardlinkExtension, LimitsExtension};
 use russh_sftp::protocol::{
-    Attrs, Data, ExtendedReply, File as Row, FileAttributes, Handle, Name, OpenFlags, Packet,
-    Status, StatusCode, Version,
+    Attrs, Data, File as Row, FileAttributes, Handle, Name, OpenFlags, Packet, Status, StatusCode,
+    Version,
 };
 use russh_sftp::server::{Handler, StatusReply};
-
-use sha2::{Digest, Sha256};
 
 use super::jail::Jail;
 use super::{Hashes, Options, Quirks};
 
 /// Rows in one answer to READDIR.
 const ROWS: usize = 100;
-const MAX_OPEN: usize = 1000;
+pub(super) const MAX_OPEN: usize = 1000;
 pub(super) const MAX_READ_BYTES: u32 = 255 << 10;
 
 enum Open {
@@ -33,14 +29,14 @@ enum Open {
 /// One client's open files.
 pub(super) struct Files {
     jail: Jail,
-    extensions: bool,
+    pub(super) extensions: bool,
     max_answer_bytes: u32,
-    quirks: Quirks,
+    pub(super) quirks: Quirks,
     open: HashMap<String, Open>,
     next_handle: u64,
 }
 
-type Answer<T> = Result<T, StatusReply>;
+pub(super) type Answer<T> = Result<T, StatusReply>;
 
 impl Files {
     pub(super) fn new(jail: Jail, options: &Options) -> Self {
@@ -62,28 +58,49 @@ impl Files {
         Ok(Handle { id, handle })
     }
 
-    fn file(&self, handle: &str) -> Answer<(&File, bool)> {
+    pub(super) fn file(&self, handle: &str) -> Answer<(&File, bool)> {
         match self.open.get(handle) {
             Some(Open::File { file, append }) => Ok((file, *append)),
             _ => Err(StatusCode::Failure.with_message("no such open file")),
         }
     }
 
-    fn rename_posix(&self, from: &str, to: &str) -> Answer<()> {
-        let (from, to) = (self.place(from)?, self.place(to)?);
+    pub(super) fn rename_posix(&self, from: &str, to: &str) -> Answer<()> {
+        let (from, to) = (self.changing(from)?, self.changing(to)?);
         fs::rename(from, to).map_err(refusal)
     }
 
-    fn place(&self, path: &str) -> Answer<std::path::PathBuf> {
+    /// Where something is made, renamed or removed, if this account may do so there.
+    fn changing(&self, path: &str) -> Answer<PathBuf> {
+        let place = self.place(path)?;
+        let parent = place.parent().unwrap_or(&place);
+        self.allow(parent, true)?;
+        Ok(place)
+    }
+
+    /// Refuses what the mode of a file or directory does not let its owner do.
+    fn allow(&self, path: &Path, to_write: bool) -> Answer<()> {
+        let bit = if to_write { 0o200 } else { 0o400 };
+        let denied = match path.metadata() {
+            Ok(found) => self.quirks.heeds_modes && found.mode() & bit == 0,
+            Err(_) => false,
+        };
+        if denied || (to_write && self.quirks.read_only) {
+            return Err(StatusCode::PermissionDenied.into());
+        }
+        Ok(())
+    }
+
+    fn place(&self, path: &str) -> Answer<PathBuf> {
         self.jail.place(path).map_err(refusal)
     }
 
-    fn follow(&self, path: &str) -> Answer<std::path::PathBuf> {
+    pub(super) fn follow(&self, path: &str) -> Answer<PathBuf> {
         self.jail.follow(path).map_err(refusal)
     }
 }
 
-fn refusal(error: io::Error) -> StatusReply {
+pub(super) fn refusal(error: io::Error) -> StatusReply {
     let code = match error.kind() {
         io::ErrorKind::NotFound => StatusCode::NoSuchFile,
         io::ErrorKind::PermissionDenied => StatusCode::PermissionDenied,
@@ -93,11 +110,11 @@ fn refusal(error: io::Error) -> StatusReply {
     code.with_message(error.kind().to_string())
 }
 
-fn bad_message() -> StatusReply {
+pub(super) fn bad_message() -> StatusReply {
     StatusCode::BadMessage.into()
 }
 
-fn ok(id: u32) -> Status {
+pub(super) fn ok(id: u32) -> Status {
     Status {
         id,
         status_code: StatusCode::Ok,
@@ -181,6 +198,11 @@ impl Handler for Files {
         if self.quirks.drop_box && flags.contains(OpenFlags::READ) {
             return Err(StatusCode::PermissionDenied.into());
         }
+        let to_write = flags.intersects(OpenFlags::WRITE | OpenFlags::CREATE);
+        match path.parent() {
+            Some(parent) if to_write && !path.exists() => self.allow(parent, true)?,
+            _ => self.allow(&path, to_write)?,
+        }
         // Append is done at each write; the flag itself would turn off writing by position.
         let append = flags.contains(OpenFlags::APPEND);
         let mut plain = flags;
@@ -225,6 +247,11 @@ impl Handler for Files {
     ) -> Answer<Status> {
         let (file, append) = self.file(&handle)?;
         let offset = if append { file.metadata().map_err(refusal)?.len() } else { offset };
+        if let Some((bytes, words)) = self.quirks.room
+            && offset + data.len() as u64 > bytes
+        {
+            return Err(StatusCode::Failure.with_message(words));
+        }
         file.write_all_at(&data, offset).map_err(refusal)?;
         Ok(ok(id))
     }
@@ -248,6 +275,7 @@ impl Handler for Files {
 
     async fn setstat(&mut self, id: u32, path: String, attrs: FileAttributes) -> Answer<Status> {
         let path = self.follow(&path)?;
+        self.allow(&path, true)?;
         let file = OpenOptions::new().write(true).open(path).map_err(refusal)?;
         set(&file, &attrs)?;
         Ok(ok(id))
@@ -260,7 +288,9 @@ impl Handler for Files {
     }
 
     async fn opendir(&mut self, id: u32, path: String) -> Answer<Handle> {
-        let rows = fs::read_dir(self.follow(&path)?).map_err(refusal)?;
+        let path = self.follow(&path)?;
+        self.allow(&path, false)?;
+        let rows = fs::read_dir(path).map_err(refusal)?;
         self.keep(id, Open::Directory(rows))
     }
 
@@ -274,7 +304,9 @@ impl Handler for Files {
             // What vanished since is left out.
             if let Ok(metadata) = row.metadata() {
                 let name = row.file_name().to_string_lossy().into_owned();
-                files.push(Row::new(name, attributes(&metadata)));
+                let mut told = attributes(&metadata);
+                told.size = told.size.map(|size| size + self.quirks.adds_to_sizes);
+                files.push(Row::new(name, told));
             }
         }
         if self.quirks.endless_listing {
@@ -284,17 +316,17 @@ impl Handler for Files {
     }
 
     async fn remove(&mut self, id: u32, filename: String) -> Answer<Status> {
-        fs::remove_file(self.place(&filename)?).map_err(refusal)?;
+        fs::remove_file(self.changing(&filename)?).map_err(refusal)?;
         Ok(ok(id))
     }
 
     async fn mkdir(&mut self, id: u32, path: String, _: FileAttributes) -> Answer<Status> {
-        fs::create_dir(self.place(&path)?).map_err(refusal)?;
+        fs::create_dir(self.changing(&path)?).map_err(refusal)?;
         Ok(ok(id))
     }
 
     async fn rmdir(&mut self, id: u32, path: String) -> Answer<Status> {
-        fs::remove_dir(self.place(&path)?).map_err(refusal)?;
+        fs::remove_dir(self.changing(&path)?).map_err(refusal)?;
         Ok(ok(id))
     }
 
@@ -303,82 +335,12 @@ impl Handler for Files {
     }
 
     async fn rename(&mut self, id: u32, oldpath: String, newpath: String) -> Answer<Status> {
-        let (from, to) = (self.place(&oldpath)?, self.place(&newpath)?);
+        let (from, to) = (self.changing(&oldpath)?, self.changing(&newpath)?);
         rename_fresh(&from, &to).map_err(refusal)?;
         Ok(ok(id))
     }
 
     async fn extended(&mut self, id: u32, request: String, data: Vec<u8>) -> Answer<Packet> {
-        if !self.extensions {
-            return Err(self.unimplemented());
-        }
-        match request.as_str() {
-            "posix-rename@openssh.com" => {
-                let names: HardlinkExtension =
-                    from_bytes(&mut Bytes::from(data)).map_err(|_| bad_message())?;
-                self.rename_posix(&names.oldpath, &names.newpath)?;
-                Ok(ok(id).into())
-            }
-            "fsync@openssh.com" => {
-                let handle: FsyncExtension =
-                    from_bytes(&mut Bytes::from(data)).map_err(|_| bad_message())?;
-                let (file, _) = self.file(&handle.handle)?;
-                file.sync_all().map_err(refusal)?;
-                Ok(ok(id).into())
-            }
-            "limits@openssh.com" => {
-                let limits = LimitsExtension {
-                    max_packet_len: 256 << 10,
-                    max_read_len: u64::from(MAX_READ_BYTES),
-                    max_write_len: u64::from(MAX_READ_BYTES),
-                    max_open_handles: MAX_OPEN as u64,
-                };
-                let data = russh_sftp::ser::to_bytes(&limits);
-                let data = data.map_err(|_| StatusReply::from(StatusCode::Failure))?.to_vec();
-                Ok(ExtendedReply { id, data }.into())
-            }
-            "statvfs@openssh.com" => {
-                let free_bytes = self.quirks.free_bytes.ok_or_else(|| self.unimplemented())?;
-                // Units of one byte: size, fragments, blocks, free to root, free to us.
-                let numbers = [1, 1, free_bytes.max(1), free_bytes, free_bytes, 0, 0, 0, 0, 0, 255];
-                let data = numbers.into_iter().flat_map(u64::to_be_bytes).collect();
-                Ok(ExtendedReply { id, data }.into())
-            }
-            "check-file-name" | "check-file-handle" => self.hashed(id, &request, data),
-            _ => Err(self.unimplemented()),
-        }
-    }
-}
-
-impl Files {
-    /// Answers `check-file` for a whole file.
-    fn hashed(&self, id: u32, request: &str, data: Vec<u8>) -> Answer<Packet> {
-        let subject = {
-            let mut data = Bytes::from(data);
-            crate::wire::string(&mut data).map_err(|_| bad_message())?
-        };
-        let subject = String::from_utf8_lossy(&subject);
-        let content = if request == "check-file-name" {
-            fs::read(self.follow(&subject)?).map_err(refusal)?
-        } else {
-            let (file, _) = self.file(&subject)?;
-            let mut content = vec![0; file.metadata().map_err(refusal)?.len() as usize];
-            file.read_exact_at(&mut content, 0).map_err(refusal)?;
-            content
-        };
-        let mut hash = Sha256::digest(&content).to_vec();
-        let algorithm: &[u8] = match self.quirks.hashes {
-            Hashes::None => return Err(self.unimplemented()),
-            Hashes::Refused => return Err(StatusCode::Failure.into()),
-            Hashes::OnlyMd5 => b"md5",
-            Hashes::Wrong => {
-                hash.reverse();
-                b"sha256"
-            }
-            Hashes::ByName | Hashes::ByHandle => b"sha256",
-        };
-        let len = u32::try_from(algorithm.len()).unwrap_or_default();
-        let data = [&len.to_be_bytes()[..], algorithm, &hash].concat();
-        Ok(ExtendedReply { id, data }.into())
+        self.extension(id, &request, data)
     }
 }

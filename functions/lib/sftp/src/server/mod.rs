@@ -1,6 +1,7 @@
 //! A small SFTP server over one folder, on loopback only: the partner of the laptop demo, and a
 //! second implementation for the tests. It is built on `russh-sftp`, not on this package's client.
 
+mod extensions;
 mod files;
 mod jail;
 mod quirks;
@@ -15,12 +16,13 @@ use std::time::Duration;
 use russh::keys::{HashAlg, PublicKey};
 use russh::server::Config;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::endpoint::Secret;
 use crate::keys;
 
-pub use quirks::{Hashes, Quirks, Reads, WireFault};
+pub use quirks::{Hashes, Quirks, Reads, Renames, WireFault};
 
 /// What the server serves, and to whom.
 #[derive(Clone, Debug)]
@@ -129,7 +131,8 @@ impl SftpServer {
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(StartError::Bind)?;
         let port = listener.local_addr().map_err(StartError::Bind)?.port();
         let sockets = Sockets::default();
-        let account = Arc::new(ssh::Account { options, root, authorized_key });
+        let places = options.quirks.max_startups.map(|max| Arc::new(Semaphore::new(max)));
+        let account = Arc::new(ssh::Account { options, root, authorized_key, places });
         let accepting = tokio::spawn(accept(listener, config, account, Arc::clone(&sockets)));
         Ok(Self { port, fingerprint, accepting, sockets })
     }
@@ -188,6 +191,11 @@ fn serve(
     account: &Arc<ssh::Account>,
     sockets: &Sockets,
 ) -> io::Result<()> {
+    let place = match account.places.clone().map(Semaphore::try_acquire_owned).transpose() {
+        Ok(place) => place,
+        // Dropping the socket hangs up.
+        Err(_) => return Ok(()),
+    };
     socket.set_nodelay(true)?;
     let socket = socket.into_std()?;
     let to_cut = socket.try_clone()?;
@@ -201,6 +209,7 @@ fn serve(
     let handler = ssh::Visitor::new(Arc::clone(account));
     let config = Arc::clone(config);
     tokio::spawn(async move {
+        let _place = place;
         match russh::server::run_stream(config, socket, handler).await {
             Ok(session) => {
                 if let Err(error) = session.await {

@@ -42,6 +42,40 @@ pub struct Quirks {
     pub hung_up: Option<Arc<AtomicBool>>,
     /// What is wrong with the packets.
     pub wire: WireFault,
+    /// After so many bytes of answers the server falls silent and keeps the connection.
+    pub stalls_after_bytes: Option<usize>,
+    /// What happens to renames.
+    pub renames: Renames,
+    /// Nothing may be written, renamed or removed.
+    pub read_only: bool,
+    /// Heeds the owner's bits of files and directories also where the system lets everything pass.
+    pub heeds_modes: bool,
+    /// Bytes that a file may have, and what is said when it would have more.
+    pub room: Option<(u64, &'static str)>,
+    /// Connections that are served at a time; more are hung up on before a word.
+    pub max_startups: Option<usize>,
+    /// Channels that are opened on one connection.
+    pub max_sessions: Option<usize>,
+}
+
+/// What a server makes of a rename.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Renames {
+    /// It renames and says so.
+    #[default]
+    Done,
+    /// posix-rename is announced and then refused as unknown.
+    PosixRefused,
+    /// It renames, says so and hangs up.
+    AnsweredThenHungUp,
+    /// It renames and hangs up without a word.
+    HungUpUnanswered,
+}
+
+impl Renames {
+    fn hangs_up(self) -> bool {
+        matches!(self, Self::AnsweredThenHungUp | Self::HungUpUnanswered)
+    }
 }
 
 /// What a server makes of several READs at a time.
@@ -94,12 +128,16 @@ impl Quirks {
             || self.max_packet_bytes.is_some()
             || self.max_write_bytes.is_some()
             || self.hangs_up_after_bytes.is_some()
+            || self.stalls_after_bytes.is_some()
+            || self.renames.hangs_up()
             || self.wire != WireFault::None
     }
 }
 
 const READ: u8 = 5;
 const WRITE: u8 = 6;
+const RENAME: u8 = 18;
+const EXTENDED: u8 = 200;
 const DATA: u8 = 103;
 /// More than a client keeps in flight, so that neither side waits for the other.
 const BUFFER_BYTES: usize = 64 << 20;
@@ -117,6 +155,7 @@ where
         questions: BytesMut::new(),
         answers: BytesMut::new(),
         reading: HashSet::new(),
+        renaming: HashSet::new(),
         answered_bytes: 0,
     };
     tokio::spawn(async move {
@@ -135,6 +174,8 @@ struct Middle<S> {
     answers: BytesMut,
     /// READs that the server has not answered.
     reading: HashSet<u32>,
+    /// Renames that it has not answered.
+    renaming: HashSet<u32>,
     answered_bytes: usize,
 }
 
@@ -166,6 +207,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Middle<S> {
                 self.fail(id).await?;
                 continue;
             }
+            if self.quirks.renames.hangs_up() && is_rename(kind, &packet) {
+                self.renaming.insert(id);
+            }
             if kind == READ && self.quirks.reads != Reads::Parallel {
                 if !self.reading.is_empty() {
                     if self.quirks.reads == Reads::OneElseHangUp {
@@ -184,6 +228,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Middle<S> {
     fn hangs_up(&self) -> bool {
         let remembered = self.quirks.hung_up.as_ref();
         !remembered.is_some_and(|hung_up| hung_up.swap(true, Ordering::SeqCst))
+    }
+
+    /// Takes in whatever comes and answers nothing, until the client hangs up.
+    async fn stall(&mut self) -> Option<()> {
+        while let Ok(1..) = self.client.read_buf(&mut self.questions).await {
+            self.questions.clear();
+        }
+        None
     }
 
     async fn fail(&mut self, id: u32) -> Option<()> {
@@ -206,7 +258,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Middle<S> {
             if enough.is_some_and(|after| self.answered_bytes > after) && self.hangs_up() {
                 return None;
             }
+            if self.quirks.stalls_after_bytes.is_some_and(|after| self.answered_bytes > after) {
+                return self.stall().await;
+            }
+            let renamed = self.renaming.remove(&id);
+            if renamed && self.quirks.renames == Renames::HungUpUnanswered && self.hangs_up() {
+                return None;
+            }
             self.client.write_all(&packet).await.ok()?;
+            if renamed && self.quirks.renames == Renames::AnsweredThenHungUp && self.hangs_up() {
+                return None;
+            }
             match self.quirks.wire {
                 WireFault::Repeated if kind > DATA - 3 => {
                     self.client.write_all(&packet).await.ok()?;
@@ -220,6 +282,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Middle<S> {
         }
         Some(())
     }
+}
+
+/// A rename of either kind.
+fn is_rename(kind: u8, packet: &[u8]) -> bool {
+    let name = packet.get(13..).unwrap_or_default();
+    kind == RENAME || (kind == EXTENDED && name.starts_with(b"posix-rename"))
 }
 
 /// One whole packet with its length.

@@ -8,7 +8,8 @@ use russh::keys::PublicKey;
 use russh::server::{
     Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
 };
-use russh::{Channel, ChannelId, MethodKind, MethodSet};
+use russh::{Channel, ChannelId, ChannelOpenFailure, MethodKind, MethodSet};
+use tokio::sync::Semaphore;
 
 use super::Options;
 use super::files::Files;
@@ -22,6 +23,8 @@ pub(super) struct Account {
     pub(super) options: Options,
     pub(super) root: PathBuf,
     pub(super) authorized_key: Option<PublicKey>,
+    /// One for each connection that is served at a time, if there is a limit.
+    pub(super) places: Option<Arc<Semaphore>>,
 }
 
 impl Account {
@@ -56,11 +59,13 @@ pub(super) struct Visitor {
     account: Arc<Account>,
     key_shown: bool,
     channels: HashMap<ChannelId, Channel<Msg>>,
+    /// Channels opened so far.
+    opened: usize,
 }
 
 impl Visitor {
     pub(super) fn new(account: Arc<Account>) -> Self {
-        Self { account, key_shown: false, channels: HashMap::new() }
+        Self { account, key_shown: false, channels: HashMap::new(), opened: 0 }
     }
 
     fn check_password(&self, user: &str, password: &str) -> Auth {
@@ -127,6 +132,11 @@ impl Handler for Visitor {
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
+        if self.account.options.quirks.max_sessions.is_some_and(|max| self.opened >= max) {
+            reply.reject(ChannelOpenFailure::ConnectFailed).await;
+            return Ok(());
+        }
+        self.opened += 1;
         self.channels.insert(channel.id(), channel);
         reply.accept().await;
         Ok(())

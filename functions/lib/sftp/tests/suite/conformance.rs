@@ -1,37 +1,34 @@
-//! One suite, run against a real OpenSSH sshd, a real ProFTPD and the embedded server, with and
-//! without its extensions.
+//! One suite, run against every server of `servers`: what a server does otherwise stands in the table
+//! there, with its reason, and is asserted like everything else.
 
+use crate::proxy::Proxy;
+use crate::servers::Difference;
 use crate::world::{Server, World, noise};
 use bytes::Bytes;
 use domain::ErrorClass;
 use sftp::{Error, Kind, ListOptions, RenamePolicy, Session, WriteMode};
 use sha2::{Digest, Sha256};
 
-/// Runs one check against every server.
+/// Runs each check against every server; those of the second list start theirs themselves.
 macro_rules! conformance {
-    ($($check:ident),* $(,)?) => {
-        mod openssh {
+    ($($check:ident,)* ; $($refusal:ident,)*) => {
+        conformance!(@server openssh OpenSsh [$($check)*] [$($refusal)*]);
+        conformance!(@server proftpd ProFtpd [$($check)*] [$($refusal)*]);
+        conformance!(@server green_end GreenEnd [$($check)*] [$($refusal)*]);
+        conformance!(@server asyncssh AsyncSsh [$($check)*] [$($refusal)*]);
+        conformance!(@server embedded Embedded [$($check)*] [$($refusal)*]);
+        conformance!(@server bare Bare [$($check)*] [$($refusal)*]);
+    };
+    (@server $module:ident $kind:ident [$($check:ident)*] [$($refusal:ident)*]) => {
+        mod $module {
+            use crate::servers::{Case, Kind};
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $check() {
-                super::$check(crate::world::World::openssh()).await;
+                super::$check(Kind::$kind.start(Case::Plain).await).await;
             })*
-        }
-        mod proftpd {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $check() {
-                super::$check(crate::world::World::proftpd()).await;
-            })*
-        }
-        mod embedded {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $check() {
-                super::$check(crate::world::World::embedded().await).await;
-            })*
-        }
-        mod bare {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $check() {
-                super::$check(crate::world::World::embedded_with(|o| o.extensions = false).await).await;
+            async fn $refusal() {
+                crate::refusals::$refusal(Kind::$kind).await;
             })*
         }
     };
@@ -72,7 +69,138 @@ conformance!(
     hashes_where_it_can,
     tells_free_space_where_it_can,
     a_small_end_over_all_is_kept,
+    offers_what_the_table_says,
+    names_of_every_length_and_kind,
+    goes_on_over_a_new_connection,
+    an_existing_target_is_replaced_or_kept,
+    ;
+    a_file_that_may_not_be_read,
+    a_directory_that_may_not_be_listed,
+    a_directory_that_may_not_be_written,
+    a_target_that_is_read_only,
+    a_disk_that_is_full,
 );
+
+async fn offers_what_the_table_says(world: World) {
+    let session = world.connect().await;
+    let offered = session.capabilities();
+    for (what, found) in [
+        (Difference::NoPosixRename, offered.posix_rename),
+        (Difference::NoFsync, offered.fsync),
+        (Difference::NoStatvfs, offered.statvfs),
+        (Difference::NoLimits, offered.limits),
+    ] {
+        assert_eq!(found, !world.kind.differs(what), "{what:?}: {offered:?}");
+    }
+}
+
+async fn names_of_every_length_and_kind(world: World) {
+    let session = world.connect().await;
+    let long = "x".repeat(255);
+    let wide = "ü".repeat(127);
+    let names = [
+        long.as_str(),
+        &wide,
+        "two\nlines.csv",
+        "cr\rlf",
+        "'quoted\" $name`",
+        "back\\slash",
+        " ",
+        " leading and trailing ",
+        "...",
+        "~",
+        "#",
+        "%41%FF",
+        "-",
+        "\u{1b}[31m",
+        "\u{202e}vsc.exe",
+        "e\u{301}",
+        "\u{e9}",
+    ];
+    for name in names {
+        put(&session, &world.remote(name), name.as_bytes()).await;
+        assert_eq!(std::fs::read(world.folder.join(name)).unwrap(), name.as_bytes(), "{name:?}");
+    }
+    let listed = session.list(&world.remote, ListOptions::default()).await.unwrap();
+    let mut found: Vec<&str> = listed.iter().map(|entry| entry.path.as_str()).collect();
+    let mut expected = names.to_vec();
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    for name in names {
+        assert_eq!(get(&session, &world.remote(name), 0).await, name.as_bytes(), "{name:?}");
+    }
+    let longer = world.remote(&"x".repeat(256));
+    assert!(session.writer(&longer, WriteMode::Truncate).await.is_err());
+    assert!(session.stat(&world.remote).await.unwrap().is_some(), "the session goes on");
+}
+
+/// The connection is cut in the middle of both directions; a new session goes on at the byte.
+async fn goes_on_over_a_new_connection(mut world: World) {
+    let proxy = Proxy::before(world.endpoint.port).await;
+    world.endpoint.port = proxy.port;
+    let data = noise(48 << 20, 5);
+    std::fs::write(world.folder.join("down"), &data).unwrap();
+    let (down, up) = (world.remote("down"), world.remote("up"));
+    let (mut found, mut sent) = (Vec::new(), 0);
+    for cut_at in [1, data.len() / 3, data.len() / 2, usize::MAX] {
+        let session = world.connect().await;
+        let mut reader = session.reader(&down, found.len() as u64).await.unwrap();
+        loop {
+            match reader.next().await {
+                Ok(Some(piece)) => found.extend_from_slice(&piece),
+                Ok(None) => break,
+                Err(error) => {
+                    assert_eq!(error.class(), ErrorClass::Transient, "{error}");
+                    break;
+                }
+            }
+            if found.len() >= cut_at {
+                proxy.cut();
+            }
+        }
+        let session = world.connect().await;
+        let mode = if sent == 0 { WriteMode::Truncate } else { WriteMode::ResumeAt(sent) };
+        let mut writer = session.writer(&up, mode).await.unwrap();
+        let begun = sent as usize;
+        for (number, piece) in data[begun..].chunks(1 << 20).enumerate() {
+            if writer.write(Bytes::copy_from_slice(piece)).await.is_err() {
+                break;
+            }
+            if begun + number * (1 << 20) >= cut_at {
+                proxy.cut();
+            }
+        }
+        let ended = writer.finish().await;
+        assert_eq!(ended.is_ok(), cut_at == usize::MAX, "{ended:?}");
+        let session = world.connect().await;
+        sent = session.stat(&up).await.unwrap().unwrap().size;
+    }
+    same(&found, &data);
+    same(&std::fs::read(world.folder.join("up")).unwrap(), &data);
+}
+
+/// A writer truncates what was longer; a fresh rename leaves what is there, whatever it is.
+async fn an_existing_target_is_replaced_or_kept(world: World) {
+    let session = world.connect().await;
+    let path = world.remote("f");
+    put(&session, &path, &noise(300_000, 1)).await;
+    put(&session, &path, b"short").await;
+    assert_eq!(std::fs::read(world.folder.join("f")).unwrap(), b"short");
+    std::fs::create_dir(world.folder.join("d")).unwrap();
+    std::fs::write(world.folder.join("d/inside"), b"kept").unwrap();
+    std::os::unix::fs::symlink("nowhere", world.folder.join("link")).unwrap();
+    for taken in ["d", "link"] {
+        let result = session.rename(&path, &world.remote(taken), RenamePolicy::Fresh).await;
+        assert_eq!(code(result), ("sftp.target_exists", ErrorClass::Rejected), "{taken}");
+    }
+    for policy in [RenamePolicy::Replace, RenamePolicy::Posix] {
+        let result = session.rename(&path, &world.remote("d"), policy).await;
+        assert!(result.is_err(), "a directory was replaced by {policy:?}");
+    }
+    assert_eq!(std::fs::read(world.folder.join("d/inside")).unwrap(), b"kept");
+    assert_eq!(std::fs::read(world.folder.join("f")).unwrap(), b"short");
+}
 
 #[tokio::test]
 async fn short_answers_are_asked_for_again() {
@@ -94,7 +222,7 @@ async fn a_server_that_falls_silent_is_a_timeout() {
     let mut world = World::openssh();
     world.endpoint.timeouts.idle = std::time::Duration::from_millis(300);
     let session = world.connect().await;
-    let Server::OpenSsh(sshd) = &world.server else { panic!("an sshd was expected") };
+    let Server::Program(sshd) = &world.server else { panic!("an sshd was expected") };
     sshd.pause();
     assert_eq!(code(session.stat("/").await), ("sftp.timeout", ErrorClass::Transient));
 }
@@ -538,8 +666,7 @@ async fn hashes_where_it_can(world: World) {
     std::fs::write(world.folder.join("f"), &data).unwrap();
     let found = session.server_hash(&world.remote("f"), data.len() as u64).await.unwrap();
     let hash: [u8; 32] = Sha256::digest(&data).into();
-    let offered = session.capabilities().check_file.is_some();
-    assert!(found == Some(hash) || found.is_none() && !offered, "{found:?}");
+    assert_eq!(found, world.kind.differs(Difference::Hashes).then_some(hash));
     assert_eq!(session.server_hash(&world.remote("f"), 0).await.unwrap(), None);
     assert_eq!(session.server_hash(&world.remote("f"), 1 << 32).await.unwrap(), None);
     if found.is_some() {

@@ -17,7 +17,7 @@ async fn refused(world: &World, credentials: &Credentials) -> Error {
 
 fn home(world: &World) -> &std::path::Path {
     match &world.server {
-        Server::OpenSsh(daemon) | Server::ProFtpd(daemon) => &daemon.home,
+        Server::Program(daemon) => &daemon.home,
         Server::Embedded(_) => panic!("a program was expected"),
     }
 }

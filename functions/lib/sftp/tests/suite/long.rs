@@ -25,7 +25,7 @@ async fn rekeys(world: &World) {
 }
 
 fn rekeys_in_log(world: &World) -> usize {
-    let Server::OpenSsh(daemon) = &world.server else { panic!("an sshd was expected") };
+    let Server::Program(daemon) = &world.server else { panic!("an sshd was expected") };
     let log = std::fs::read_to_string(&daemon.log).unwrap();
     log.lines().filter(|line| line.contains("SSH2_MSG_KEXINIT received")).count()
 }
@@ -65,7 +65,7 @@ async fn a_quiet_connection_is_probed_and_given_up() {
     let mut world = World::openssh();
     world.endpoint.timeouts.keepalive = Duration::from_millis(100);
     let session = world.connect().await;
-    let Server::OpenSsh(sshd) = &world.server else { panic!("an sshd was expected") };
+    let Server::Program(sshd) = &world.server else { panic!("an sshd was expected") };
     sshd.pause();
     // Nothing but the probes can notice before the idle timeout of a minute.
     let error = session.stat("/").await.unwrap_err();
@@ -77,7 +77,7 @@ async fn a_quiet_connection_is_probed_and_given_up() {
 async fn an_end_over_all_cuts_a_transfer_that_goes_on() {
     let world = World::openssh();
     let session = world.connect().await;
-    let Server::OpenSsh(sshd) = &world.server else { panic!("an sshd was expected") };
+    let Server::Program(sshd) = &world.server else { panic!("an sshd was expected") };
     std::fs::write(world.folder.join("f"), noise(FILE_BYTES, 1)).unwrap();
     let mut reader = session.reader(&world.remote("f"), 0).await.unwrap();
     let mut writer = session.writer(&world.remote("w"), WriteMode::Truncate).await.unwrap();

@@ -5,6 +5,8 @@ mod algorithms;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod login;
 #[cfg(test)]
 mod long;
@@ -13,6 +15,12 @@ mod matrix;
 #[cfg(test)]
 mod proftpd;
 #[cfg(test)]
+mod proxy;
+#[cfg(test)]
 mod quirks;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod servers;
 #[cfg(test)]
 mod world;

@@ -32,7 +32,7 @@ async fn judge(endpoint: &Endpoint, rows: Vec<Row<'_>>) {
 
 fn home(world: &World) -> PathBuf {
     match &world.server {
-        Server::OpenSsh(daemon) | Server::ProFtpd(daemon) => daemon.home.clone(),
+        Server::Program(daemon) => daemon.home.clone(),
         Server::Embedded(_) => panic!("a program was expected"),
     }
 }

@@ -2,13 +2,15 @@
 //! its own way.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::servers::Kind;
 use crate::world::{Daemon, Server, World, endpoint, fingerprint, free_port, ssh_keygen, username};
 use sftp::Credentials;
 
 const PROFTPD: &str = "/usr/sbin/proftpd";
+const NOBODY: &str = "65534";
 
 fn output(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -31,8 +33,32 @@ fn settings(home: &Path, port: u16, group: &str, more: &str) -> String {
          AuthOrder mod_auth_file.c\nAuthUserFile {place}/passwd\nAuthGroupFile {place}/group\n\
          SystemLog {place}/log\nTransferLog none\nAllowOverwrite on\nAllowStoreRestart on\n\
          MaxInstances none\nSFTPEngine on\nSFTPLog {place}/sftp.log\n\
-         SFTPAuthorizedUserKeys file:{place}/authorized\nDefaultRoot {place}\n{more}\n",
+         SFTPAuthorizedUserKeys file:{place}/authorized\n{more}\n",
     )
+}
+
+fn start(home: PathBuf, port: u16) -> Daemon {
+    let log = home.join("sftp.log");
+    let child = Command::new(PROFTPD)
+        .args(["-n", "-q", "-c"])
+        .arg(home.join("config"))
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(home.join("errors")).unwrap())
+        .spawn()
+        .expect("proftpd starts");
+    let mut server = Daemon { child, log, home };
+    server.await_port(port);
+    server
+}
+
+struct Setup<'a> {
+    host_key_types: &'a [&'a str],
+    user_key: &'a [&'a str],
+    methods: &'a str,
+    /// Sees its home as `/`.
+    rooted: bool,
+    /// Has no rights.
+    nobody: bool,
 }
 
 impl World {
@@ -49,6 +75,24 @@ impl World {
         methods: &str,
         config: &str,
     ) -> Self {
+        let setup = Setup { host_key_types, user_key, methods, rooted: true, nobody: false };
+        Self::proftpd_of(&setup, config)
+    }
+
+    /// A ProFTPD that is chrooted or not, for our account or for one without rights.
+    pub fn proftpd_as(rooted: bool, nobody: bool, config: &str) -> Self {
+        let setup = Setup {
+            host_key_types: &["rsa", "ecdsa"],
+            user_key: &["-t", "ed25519"],
+            methods: "publickey password",
+            rooted,
+            nobody,
+        };
+        Self::proftpd_of(&setup, config)
+    }
+
+    fn proftpd_of(setup: &Setup<'_>, config: &str) -> Self {
+        let Setup { host_key_types, user_key, methods, rooted, nobody } = *setup;
         assert!(
             Path::new(PROFTPD).exists(),
             "{PROFTPD} is missing: install proftpd-core and proftpd-mod-crypto"
@@ -71,9 +115,10 @@ impl World {
             output(Command::new("ssh-keygen").args(["-e", "-m", "RFC4716", "-f"]).arg(&public));
         private(&home.join("authorized"), &format!("{rfc4716}\n"));
         let password = output(Command::new("openssl").args(["passwd", "-6", "right"]));
-        let user_id = output(Command::new("id").arg("-u"));
-        let (group, group_id) =
-            (output(Command::new("id").arg("-gn")), output(Command::new("id").arg("-g")));
+        let own =
+            |what| if nobody { NOBODY.to_owned() } else { output(Command::new("id").arg(what)) };
+        let (user_id, group_id) = (own("-u"), own("-g"));
+        let group = output(Command::new("id").arg("-gn"));
         let place = home.display();
         private(
             &home.join("passwd"),
@@ -81,29 +126,22 @@ impl World {
         );
         private(&home.join("group"), &format!("relay:x:{group_id}:\n"));
         let port = free_port();
+        let root = if rooted { format!("DefaultRoot {place}") } else { String::new() };
         let text = settings(
             &home,
             port,
             &group,
-            &format!("{host_keys}SFTPAuthMethods {methods}\n{config}"),
+            &format!("{host_keys}SFTPAuthMethods {methods}\n{root}\n{config}"),
         );
         private(&home.join("config"), &text);
-        let log = home.join("sftp.log");
-        let child = Command::new(PROFTPD)
-            .args(["-n", "-q", "-c"])
-            .arg(home.join("config"))
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(home.join("errors")).unwrap())
-            .spawn()
-            .expect("proftpd starts");
-        let mut server = Daemon { child, log, home };
-        server.await_port(port);
+        let server = start(home, port);
         Self {
+            kind: Kind::ProFtpd,
             endpoint: endpoint(port, "relay", fingerprints),
             credentials: Credentials::private_key(&key),
-            remote: "/files".to_owned(),
+            remote: if rooted { "/files".to_owned() } else { folder.display().to_string() },
             folder,
-            server: Server::ProFtpd(server),
+            server: Server::Program(server),
             _temporary: temporary,
         }
     }

@@ -13,8 +13,26 @@ use tempfile::TempDir;
 
 pub const SSHD: &str = "/usr/sbin/sshd";
 
-/// A server of either kind, with what a client needs to reach it.
+/// Whose server it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The reference.
+    OpenSsh,
+    /// `mod_sftp`: its own SSH, its own SFTP, chrooted.
+    ProFtpd,
+    /// Green End's SFTP server behind OpenSSH's SSH: answers from several threads.
+    GreenEnd,
+    /// Python, its own SSH and SFTP.
+    AsyncSsh,
+    /// Ours, built on `russh-sftp`.
+    Embedded,
+    /// Ours without any extension: what version 3 alone has.
+    Bare,
+}
+
+/// A server of any kind, with what a client needs to reach it.
 pub struct World {
+    pub kind: Kind,
     pub endpoint: Endpoint,
     pub credentials: Credentials,
     /// The folder that the test may fill and look into.
@@ -27,8 +45,7 @@ pub struct World {
 }
 
 pub enum Server {
-    OpenSsh(Daemon),
-    ProFtpd(Daemon),
+    Program(Daemon),
     Embedded(SftpServer),
 }
 
@@ -120,7 +137,7 @@ pub fn free_port() -> u16 {
 }
 
 /// Host keys of these types, in the temporary home.
-fn host_keys(home: &Path, types: &[&str]) -> (String, Vec<String>) {
+pub fn host_keys(home: &Path, types: &[&str]) -> (String, Vec<String>) {
     let mut lines = String::new();
     let mut fingerprints = Vec::new();
     for kind in types {
@@ -137,8 +154,20 @@ impl World {
         Self::openssh_with(&["ed25519"], &["-t", "ed25519"], "", "")
     }
 
-    /// An sshd with these host keys, one user key, and more lines of configuration.
+    /// OpenSSH with its own SFTP side and more lines of configuration.
     pub fn openssh_with(
+        host_key_types: &[&str],
+        user_key: &[&str],
+        passphrase: &str,
+        config: &str,
+    ) -> Self {
+        let config = format!("Subsystem sftp internal-sftp\n{config}");
+        Self::sshd(host_key_types, user_key, passphrase, &config)
+    }
+
+    /// An sshd with these host keys, one user key, and more lines of configuration, among them the
+    /// SFTP subsystem.
+    pub fn sshd(
         host_key_types: &[&str],
         user_key: &[&str],
         passphrase: &str,
@@ -164,7 +193,7 @@ impl World {
             "ListenAddress 127.0.0.1\nPort {port}\n{host_key_lines}AuthorizedKeysFile {home}/authorized\n\
              StrictModes no\nUsePAM no\nPasswordAuthentication no\n\
              KbdInteractiveAuthentication no\nPermitRootLogin yes\nPidFile none\n\
-             MaxStartups 100\nSubsystem sftp internal-sftp\n{config}\n",
+             MaxStartups 100\n{config}\n",
             home = home.display(),
         );
         std::fs::write(home.join("config"), text).unwrap();
@@ -179,11 +208,12 @@ impl World {
         let mut server = Daemon { child, log, home };
         server.await_port(port);
         Self {
+            kind: Kind::OpenSsh,
             endpoint: endpoint(port, &username(), fingerprints),
             credentials: Credentials::private_key(&key),
             remote: folder.display().to_string(),
             folder,
-            server: Server::OpenSsh(server),
+            server: Server::Program(server),
             _temporary: temporary,
         }
     }
@@ -203,6 +233,7 @@ impl World {
         let server = SftpServer::start(options).await.unwrap();
         let pins = vec![server.host_key_fingerprint().to_owned()];
         Self {
+            kind: Kind::Embedded,
             endpoint: endpoint(server.port(), "relay", pins),
             credentials: Credentials::password("right"),
             folder,
@@ -222,7 +253,7 @@ impl World {
 
     pub fn kill(&mut self) {
         match &mut self.server {
-            Server::OpenSsh(daemon) | Server::ProFtpd(daemon) => daemon.kill(),
+            Server::Program(daemon) => daemon.kill(),
             Server::Embedded(server) => server.stop(),
         }
     }
