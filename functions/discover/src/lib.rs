@@ -4,6 +4,7 @@
 //! both ends, the secrets and the certificate work, and writes one item per file to be carried. A
 //! fault of the partner therefore ends the run here, before its first file.
 
+mod links;
 mod look;
 mod preflight;
 
@@ -131,6 +132,7 @@ impl Discover {
             matched: seen.matched,
             already_delivered,
             unsettled: seen.unsettled,
+            left_alone: seen.left_alone,
             warnings,
             expected: Vec::new(),
         };

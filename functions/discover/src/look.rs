@@ -4,10 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use domain::items::FileRef;
+use domain::names::readable;
 use domain::profile::Source;
 use domain::{Failure, Profile, SecretStore};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use sftp::{Entry, Kind, ListOptions, Session};
+
+use crate::links::{self, Judged};
 
 /// What the source holds for us.
 pub(crate) struct Seen {
@@ -17,8 +20,10 @@ pub(crate) struct Seen {
     pub(crate) matched: u64,
     /// Of those, still being written or without their marker.
     pub(crate) unsettled: u64,
+    /// Links that matched and were not taken.
+    pub(crate) left_alone: u64,
     /// What a person should know: files that were asked for and are not there or not complete,
-    /// and files that no name can be asked for by.
+    /// and links that were left alone.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -44,49 +49,62 @@ async fn look_through(
     wanted: Option<&HashSet<String>>,
 ) -> Result<Seen, Failure> {
     let source = &profile.source;
-    let listed = list(session, source).await?;
-    let mut warnings = unnameable(&listed);
-    let first = matching(source, listed, wanted)?;
-    let complete = if first.is_empty() || source.settle_seconds == 0 {
-        first.clone()
+    let first = candidates(session, source, wanted).await?;
+    let complete = if first.files.is_empty() || source.settle_seconds == 0 {
+        first.files.clone()
     } else {
         tokio::time::sleep(Duration::from_secs(source.settle_seconds)).await;
-        let second = list(session, source).await?;
+        let second = candidates(session, source, wanted).await?.files;
         let known: HashMap<&str, &Entry> =
             second.iter().map(|entry| (entry.path.as_str(), entry)).collect();
-        let same = |entry: &Entry| {
-            known.get(entry.path.as_str()).is_some_and(|again| {
-                again.size == entry.size && again.mtime == entry.mtime && again.kind == entry.kind
-            })
-        };
-        first.iter().filter(|entry| same(entry)).cloned().collect()
+        let same = |entry: &Entry| known.get(entry.path.as_str()).is_some_and(|now| *now == entry);
+        first.files.iter().filter(|entry| same(entry)).cloned().collect()
     };
+    let mut warnings = first.links.warnings;
     let complete: Vec<FileRef> = marked(session, source, complete)
         .await?
         .into_iter()
         .map(|entry| FileRef::new(&profile.partner, &entry.path, entry.size, entry.mtime))
         .collect();
     let ready: HashSet<&str> = complete.iter().map(|file| file.path.as_str()).collect();
-    let absent = wanted.into_iter().flatten().filter(|path| !ready.contains(path.as_str()));
+    let shown: HashSet<_> = complete.iter().map(|file| readable(&file.path)).collect();
+    let is_ready = |path: &str| ready.contains(path) || shown.contains(path);
+    let absent = wanted.into_iter().flatten().filter(|path| !is_ready(path));
     warnings.extend(absent.map(|path| {
-        format!("The start names {path:?}, which the source does not have or not complete.")
+        format!(
+            "The start names {:?}, which the source does not have or not complete.",
+            readable(path)
+        )
     }));
-    let matched = first.len() as u64;
-    Ok(Seen { matched, unsettled: matched - complete.len() as u64, warnings, files: complete })
+    let matched = first.files.len() as u64;
+    Ok(Seen {
+        matched,
+        unsettled: matched - complete.len() as u64,
+        left_alone: first.links.left_alone,
+        warnings,
+        files: complete,
+    })
 }
 
-/// Files whose names are not UTF-8 cannot be asked for; the partner has to hear of it.
-fn unnameable(entries: &[Entry]) -> Vec<String> {
-    entries
-        .iter()
-        .filter(|entry| entry.kind == Kind::Other && entry.path.contains('\u{fffd}'))
-        .map(|entry| {
-            format!(
-                "{:?} was left alone: its name is not UTF-8. Ask the partner to rename it.",
-                entry.path
-            )
-        })
-        .collect()
+/// One look at the source.
+struct Candidates {
+    /// Regular files, and what followed links lead to.
+    files: Vec<Entry>,
+    links: Judged,
+}
+
+/// What the patterns let through now.
+async fn candidates(
+    session: &Session,
+    source: &Source,
+    wanted: Option<&HashSet<String>>,
+) -> Result<Candidates, Failure> {
+    let found = matching(source, list(session, source).await?, wanted)?;
+    let (links, mut files): (Vec<Entry>, Vec<Entry>) =
+        found.into_iter().partition(|entry| entry.kind == Kind::Symlink);
+    let mut links = links::judge(session, source, links).await?;
+    files.append(&mut links.followed);
+    Ok(Candidates { files, links })
 }
 
 async fn list(session: &Session, source: &Source) -> Result<Vec<Entry>, Failure> {
@@ -94,7 +112,7 @@ async fn list(session: &Session, source: &Source) -> Result<Vec<Entry>, Failure>
     Ok(session.list(&source.directory, options).await?)
 }
 
-/// Regular files that the patterns, the marker rule and the start let through.
+/// Regular files and links that the patterns, the marker rule and the start let through.
 fn matching(
     source: &Source,
     entries: Vec<Entry>,
@@ -105,12 +123,15 @@ fn matching(
     let is_marker = |path: &str| source.done_file.as_ref().is_some_and(|end| path.ends_with(end));
     let moved = moved_prefix(source);
     let is_ours = |path: &str| moved.as_ref().is_some_and(|prefix| path.starts_with(prefix));
-    let is_wanted = |path: &str| wanted.is_none_or(|paths| paths.contains(path));
+    // A person may name a file as reports show it.
+    let is_wanted = |path: &str| {
+        wanted.is_none_or(|paths| paths.contains(path) || paths.contains(readable(path).as_ref()))
+    };
     Ok(entries
         .into_iter()
         .filter(|entry| {
             let path = entry.path.as_str();
-            entry.kind == Kind::File
+            matches!(entry.kind, Kind::File | Kind::Symlink)
                 && matches(&include, path)
                 && !matches(&exclude, path)
                 && !is_marker(path)

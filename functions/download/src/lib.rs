@@ -12,6 +12,7 @@ use domain::events::{ParcelInput, ParcelOutput};
 use domain::ids::Name;
 use domain::items::{Downloaded, FileItem, FileRef};
 use domain::keys::Inbox;
+use domain::names::readable;
 use domain::{Deadline, ErrorClass, Failure, Midstate, Profile, SecretStore, Stage};
 use serde::{Deserialize, Serialize};
 use sftp::Session;
@@ -214,7 +215,8 @@ fn changed(file: &FileRef, how: &str) -> Failure {
         format!(
             "{} had {} bytes when it was found and changed while it was read: {how}. The next run \
              takes it as it is then.",
-            file.path, file.size_bytes
+            readable(&file.path),
+            file.size_bytes
         ),
     )
 }

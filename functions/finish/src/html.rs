@@ -5,6 +5,7 @@ use std::fmt::Write;
 use domain::events::{Summary, Verdict};
 use domain::heard::{Acknowledgement, Arrival};
 use domain::items::Verified;
+use domain::names::readable;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;\
 padding:0 1rem;color:#1c1e21}h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}\
@@ -60,6 +61,7 @@ fn totals(page: &mut String, summary: &Summary) {
         ("Source files that matched", totals.matched),
         ("Already delivered by an earlier run", totals.already_delivered),
         ("Still being written", totals.unsettled),
+        ("Links left alone", totals.left_alone),
         ("Files taken", totals.discovered),
         ("Bytes taken", totals.discovered_bytes),
         ("Members found in them", totals.members),
@@ -159,7 +161,7 @@ fn receipts(page: &mut String, summary: &Summary) {
             format_args!(
                 "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{records}</td>\
                  <td>{}</td><td>{}</td><td><code>{}</code></td></tr>",
-                escape(&receipt.file.path),
+                escape(&readable(&receipt.file.path)),
                 escape(&receipt.member),
                 receipt.bytes,
                 escape(&receipt.remote_path),

@@ -204,6 +204,7 @@ fn totals(discovery: Option<&Discovery>, account: &Account) -> Totals {
         matched: discovery.map_or(0, |discovery| discovery.matched),
         already_delivered: discovery.map_or(0, |discovery| discovery.already_delivered),
         unsettled: discovery.map_or(0, |discovery| discovery.unsettled),
+        left_alone: discovery.map_or(0, |discovery| discovery.left_alone),
         discovered: account.discovered,
         discovered_bytes: account.discovered_bytes,
         skipped: account.skipped,

@@ -1,6 +1,7 @@
 //! What happens at the source after delivery: only for files whose last member has a receipt.
 
 use domain::items::FileRef;
+use domain::names::readable;
 use domain::profile::{AfterDelivery, Source};
 use domain::{Failure, SecretStore};
 use sftp::{RenamePolicy, Session};
@@ -39,7 +40,11 @@ async fn tidy(
     // A file without members has no receipt, so its source is left alone.
     for (file, _) in files.iter().filter(|(_, members)| *members > 0) {
         if let Err(failure) = tidy_one(&session, &source, file).await {
-            warnings.push(format!("{} was left in place: {}", file.path, failure.message));
+            warnings.push(format!(
+                "{} was left in place: {}",
+                readable(&file.path),
+                failure.message
+            ));
         }
     }
     session.close().await;

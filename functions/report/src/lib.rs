@@ -13,6 +13,7 @@ use domain::events::{ParcelInput, ParcelOutput};
 use domain::ids::Name;
 use domain::items::{MemberItem, Reported};
 use domain::keys::Inbox;
+use domain::names::readable;
 use domain::{Deadline, Failure, SecretStore, Stage};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -108,7 +109,7 @@ fn body(run: &Run, item: &MemberItem, idempotency_key: &str) -> Value {
     json!({
         "id": idempotency_key,
         "partner": run.keys().partner(),
-        "file": item.file.path,
+        "file": readable(&item.file.path),
         "file_bytes": item.file.size_bytes,
         "member": item.path,
         "bytes": item.bytes,

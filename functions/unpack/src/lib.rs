@@ -14,6 +14,7 @@ use domain::events::{ParcelInput, ParcelOutput};
 use domain::ids::Name;
 use domain::items::{Downloaded, Expanded, FileItem, MemberItem};
 use domain::keys::Inbox;
+use domain::names::readable;
 use domain::profile::Unpack as Rules;
 use domain::{Deadline, ErrorClass, Failure, SecretStore, Stage};
 use storage::Store;
@@ -118,7 +119,7 @@ async fn expand(
 
 /// A file that is no archive has one member: itself, with the bytes that were downloaded.
 async fn whole_file(run: &Run, item: &FileItem, raw: &Downloaded) -> Result<Name, Failure> {
-    let path = item.file.path.clone();
+    let path = readable(&item.file.path).into_owned();
     let id = MemberItem::id_of(&item.file, &path);
     let name = Name::new(raw.bytes, &id);
     let member = MemberItem {

@@ -1,6 +1,7 @@
 //! What a delivered member is called at the target.
 
 use domain::items::{MemberItem, Sealed};
+use domain::names::readable;
 use domain::profile::Target;
 
 /// Suffixes that mark a container, longest first, and are left out of `{file}`.
@@ -11,7 +12,7 @@ const ARCHIVE_SUFFIXES: [&str; 13] = [
 
 /// The member's name at the target, without directory.
 pub(crate) fn final_name(target: &Target, item: &MemberItem, sealed: &Sealed) -> String {
-    let (file, member) = (stem(&item.file.path), flat(&item.path));
+    let (file, member) = (stem(&readable(&item.file.path)), flat(&readable(&item.path)));
     // `prices.csv.gz` holds `prices.csv`: saying it twice would tell nothing.
     let name = if item.from_archive && file != member {
         // Cut at the placeholders, so that a name that looks like one is not taken for one.
@@ -21,7 +22,23 @@ pub(crate) fn final_name(target: &Target, item: &MemberItem, sealed: &Sealed) ->
     } else {
         member
     };
-    format!("{name}{}", sealed.suffix)
+    format!("{}{}", fitting(&name, item.name.id(), NAME_BYTES - SUFFIX_BYTES), sealed.suffix)
+}
+
+/// The name, or if it has more than `bytes` its beginning, a mark that no other member has, and its
+/// extension.
+fn fitting(name: &str, id: &str, bytes: usize) -> String {
+    if name.len() <= bytes {
+        return name.to_owned();
+    }
+    let extension = name.rfind('.').and_then(|dot| name.get(dot..));
+    let extension = extension.filter(|found| found.len() <= EXTENSION_BYTES).unwrap_or_default();
+    let mark = format!("~{}{extension}", id.get(..8).unwrap_or(id));
+    let mut room = bytes.saturating_sub(mark.len()).min(name.len());
+    while !name.is_char_boundary(room) {
+        room -= 1;
+    }
+    format!("{}{mark}", name.get(..room).unwrap_or_default())
 }
 
 /// The name with a number before its extension: `orders-2.csv.pgp`.
@@ -35,6 +52,10 @@ pub(crate) fn numbered(name: &str, suffix: &str, number: u32) -> String {
 
 /// Longest file name, in bytes, that file systems commonly take.
 pub(crate) const NAME_BYTES: usize = 255;
+/// Of those, what is kept for a seal's suffix.
+const SUFFIX_BYTES: usize = 4;
+/// Longest extension that a name keeps when it is cut.
+const EXTENSION_BYTES: usize = 16;
 
 /// The name while the file is still being written. It tells the run, so that a dead run's leftovers
 /// can be told from a living one's, and the claim, so that an attempt that was given up and wakes
@@ -86,6 +107,18 @@ mod tests {
         ] {
             assert_eq!(numbered(name, ".pgp", 2), expected);
         }
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_keeps_its_ends_and_has_a_mark_of_its_own() {
+        let name = format!("{}.csv", "ä".repeat(126));
+        assert_eq!(fitting(&name, "0123456789", 256), name);
+        let cut = fitting(&name, "0123456789", 251);
+        assert_eq!(cut, format!("{}~01234567.csv", "ä".repeat(119)));
+        let other = fitting(&name, "1123456789", 251);
+        assert_ne!(cut, other);
+        let bare = fitting(&format!("a.{}", "b".repeat(300)), "0123456789", 251);
+        assert!(bare.ends_with("b~01234567") && bare.len() == 251, "{bare}");
     }
 
     #[test]

@@ -103,6 +103,9 @@ pub struct Discovery {
     pub already_delivered: u64,
     /// Of those, still being written or without their marker file.
     pub unsettled: u64,
+    /// Symbolic links that matched and were not taken.
+    #[serde(default)]
+    pub left_alone: u64,
     /// Things to mend before they break, such as a certificate about to expire.
     pub warnings: Vec<String>,
     /// How it stands with the files that have to come.
@@ -334,6 +337,9 @@ pub struct Totals {
     pub already_delivered: u64,
     /// Of those, still being written.
     pub unsettled: u64,
+    /// Symbolic links that matched and were left alone; each is among the warnings.
+    #[serde(default)]
+    pub left_alone: u64,
     /// Files taken.
     pub discovered: u64,
     /// Their size in bytes.

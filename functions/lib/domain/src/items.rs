@@ -5,13 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::ids::{Name, file_id, member_id};
+use crate::names::readable;
 
 /// A source file's identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRef {
     /// Name inside inboxes.
     pub name: Name,
-    /// Path relative to the source directory.
+    /// Path relative to the source directory, as [`crate::names`] writes it.
     pub path: String,
     /// Size in bytes when it was discovered.
     pub size_bytes: u64,
@@ -103,7 +104,8 @@ impl MemberItem {
 }
 
 fn member_label(file: &str, member: &str, from_archive: bool) -> String {
-    if from_archive { format!("{file}!{member}") } else { file.to_owned() }
+    let file = readable(file);
+    if from_archive { format!("{file}!{member}") } else { file.into_owned() }
 }
 
 /// A record count and how it was made.

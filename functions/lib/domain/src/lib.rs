@@ -8,6 +8,7 @@ pub mod ids;
 pub mod items;
 pub mod keys;
 mod midstate;
+pub mod names;
 pub mod profile;
 mod secret;
 mod stage;

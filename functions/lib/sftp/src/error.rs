@@ -28,6 +28,8 @@ pub enum Operation {
     MakeDirectory,
     /// Resolving a path.
     RealPath,
+    /// Reading a symbolic link.
+    ReadLink,
     /// Setting the modification time.
     SetTimes,
     /// Asking for free space.
@@ -48,6 +50,7 @@ impl fmt::Display for Operation {
             Self::Remove => "deleting",
             Self::MakeDirectory => "creating the directory",
             Self::RealPath => "resolving",
+            Self::ReadLink => "reading the link",
             Self::SetTimes => "setting the time of",
             Self::FreeSpace => "asking for free space at",
             Self::Hash => "asking for the hash of",

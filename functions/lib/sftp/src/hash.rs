@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use domain::names::to_bytes;
 
 use crate::error::{Error, Operation};
 use crate::session::Session;
@@ -35,7 +36,8 @@ impl Session {
         let ask = |name, subject| Request::CheckFile { name, subject, algorithm: ALGORITHM };
         let answer = match way {
             CheckFile::ByName => {
-                let request = ask("check-file-name", path.as_bytes());
+                let name = to_bytes(path);
+                let request = ask("check-file-name", &name);
                 inner.line().link.send(request).answer_of_work(work).await
             }
             CheckFile::ByHandle => {

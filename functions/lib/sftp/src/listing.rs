@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use domain::names;
+
 use crate::attributes::Kind;
 use crate::error::{Error, Operation};
 use crate::inner::Inner;
@@ -30,7 +32,8 @@ impl Default for ListOptions {
 /// One row of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Relative to the listed directory, separated by `/`.
+    /// Relative to the listed directory, separated by `/`; what is not UTF-8 as [`domain::names`]
+    /// writes it.
     pub path: String,
     /// In bytes.
     pub size: u64,
@@ -96,27 +99,21 @@ async fn one(
     }
 }
 
-/// A row for us, or nothing for what is no plain name. A name that is not UTF-8 cannot be asked
-/// for again, so its kind is [`Kind::Other`] and nobody picks it up.
+/// A row for us, or nothing for what is no plain name.
 fn entry(name: &Name, below: &str, directory: &str) -> Option<Entry> {
-    let text = String::from_utf8_lossy(&name.filename);
-    if matches!(text.as_ref(), "" | "." | "..") {
+    let text = names::from_bytes(&name.filename);
+    if matches!(text.as_str(), "" | "." | "..") {
         return None;
     }
     if text.contains(['/', '\0']) {
         tracing::warn!(directory, name = ?text, "the server listed a name that is a path");
         return None;
     }
-    let mut kind = Kind::of(&name.attributes, &name.longname);
-    if std::str::from_utf8(&name.filename).is_err() {
-        tracing::warn!(directory, name = ?text, "a name is not UTF-8 and is left alone");
-        kind = Kind::Other;
-    }
     Some(Entry {
-        path: if below.is_empty() { text.into_owned() } else { format!("{below}/{text}") },
+        path: if below.is_empty() { text } else { format!("{below}/{text}") },
         size: name.attributes.size.unwrap_or(0),
         mtime: i64::from(name.attributes.mtime.unwrap_or(0)),
-        kind,
+        kind: Kind::of(&name.attributes, &name.longname),
     })
 }
 
@@ -151,6 +148,7 @@ mod tests {
         assert_eq!(entry(b"a b.csv", "").path, "a b.csv");
         assert_eq!(entry("ü.csv".as_bytes(), "x/y").path, "x/y/ü.csv");
         assert_eq!(entry(b"...", "").kind, Kind::File);
-        assert_eq!(entry(b"\xff.csv", "").kind, Kind::Other);
+        let odd = entry(b"caf\xe9.csv", "x");
+        assert_eq!((odd.path.as_str(), odd.kind), ("x/caf\u{10FEE9}.csv", Kind::File));
     }
 }

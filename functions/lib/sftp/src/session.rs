@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use domain::names::{from_bytes, to_bytes};
 use sha2::{Digest, Sha256};
 
 use crate::attributes::Attributes;
@@ -173,7 +174,8 @@ impl Session {
                 feature: "posix-rename@openssh.com".to_owned(),
             }),
             RenamePolicy::Posix => {
-                let arguments: [&[u8]; 2] = [from.as_bytes(), to.as_bytes()];
+                let (old, new) = (to_bytes(from), to_bytes(to));
+                let arguments: [&[u8]; 2] = [&old, &new];
                 let name = "posix-rename@openssh.com";
                 let request = Request::Extended { name, arguments: &arguments };
                 let done = inner.done(inner.context(Operation::Rename, from), request).await;
@@ -276,10 +278,9 @@ impl Session {
     pub async fn real_path(&self, path: &str) -> Result<String, Error> {
         let context = self.inner.context(Operation::RealPath, path);
         match self.inner.ask(context, Request::RealPath { path }).await? {
-            Reply::Names(mut names) if names.len() == 1 => Ok(names
-                .pop()
-                .map(|name| String::from_utf8_lossy(&name.filename).into_owned())
-                .unwrap_or_default()),
+            Reply::Names(mut names) if names.len() == 1 => {
+                Ok(names.pop().map(|name| from_bytes(&name.filename)).unwrap_or_default())
+            }
             other => Err(context.unexpected(other)),
         }
     }

@@ -1,6 +1,7 @@
 //! Free space at the target, asked for before a byte is sent.
 
 use bytes::{Buf, Bytes};
+use domain::names::to_bytes;
 
 use crate::error::{Error, Operation};
 use crate::session::Session;
@@ -20,7 +21,8 @@ impl Session {
             return Ok(None);
         }
         let context = self.inner.context(Operation::FreeSpace, path);
-        let arguments: [&[u8]; 1] = [path.as_bytes()];
+        let name = to_bytes(path);
+        let arguments: [&[u8]; 1] = [&name];
         let request = Request::Extended { name: "statvfs@openssh.com", arguments: &arguments };
         match self.inner.ask(context, request).await? {
             Reply::Extended(numbers) => Ok(free(numbers)),

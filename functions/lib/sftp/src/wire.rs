@@ -4,6 +4,7 @@
 //! lack its text. Everything here comes from the other side and nothing of it is trusted.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut, TryGetError};
+use domain::names;
 
 /// The largest packet that is accepted; a server never needs more for what is asked here.
 pub(crate) const MAX_PACKET_BYTES: usize = 1 << 20;
@@ -80,6 +81,9 @@ pub(crate) enum Request<'a> {
     MkDir {
         path: &'a str,
     },
+    ReadLink {
+        path: &'a str,
+    },
     RealPath {
         path: &'a str,
     },
@@ -126,6 +130,11 @@ impl Encoder {
         self
     }
 
+    /// A name as the server has it.
+    fn path(self, text: &str) -> Self {
+        self.string(names::to_bytes(text))
+    }
+
     fn u32(mut self, value: u32) -> Self {
         self.0.put_u32(value);
         self
@@ -162,6 +171,7 @@ impl Request<'_> {
             Self::Lstat { .. }
             | Self::Stat { .. }
             | Self::OpenDir { .. }
+            | Self::ReadLink { .. }
             | Self::RealPath { .. }
             | Self::Extended { name: "statvfs@openssh.com", .. } => true,
             _ => false,
@@ -172,7 +182,7 @@ impl Request<'_> {
         let none = Bytes::new();
         match self {
             Self::Open { path, flags } => {
-                Encoder::new(3, id).string(path).u32(flags).u32(0).finish(none)
+                Encoder::new(3, id).path(path).u32(flags).u32(0).finish(none)
             }
             Self::Close { handle } => Encoder::new(4, id).string(handle).finish(none),
             Self::Read { handle, offset, len } => {
@@ -182,21 +192,22 @@ impl Request<'_> {
                 let len = u32::try_from(data.len()).unwrap_or(u32::MAX);
                 Encoder::new(6, id).string(handle).u64(offset).u32(len).finish(data)
             }
-            Self::Lstat { path } => Encoder::new(7, id).string(path).finish(none),
+            Self::Lstat { path } => Encoder::new(7, id).path(path).finish(none),
             Self::Fstat { handle } => Encoder::new(8, id).string(handle).finish(none),
             Self::SetTimes { path, seconds } => Encoder::new(9, id)
-                .string(path)
+                .path(path)
                 .u32(ATTR_TIMES)
                 .u32(seconds)
                 .u32(seconds)
                 .finish(none),
-            Self::OpenDir { path } => Encoder::new(11, id).string(path).finish(none),
+            Self::OpenDir { path } => Encoder::new(11, id).path(path).finish(none),
             Self::ReadDir { handle } => Encoder::new(12, id).string(handle).finish(none),
-            Self::Remove { path } => Encoder::new(13, id).string(path).finish(none),
-            Self::MkDir { path } => Encoder::new(14, id).string(path).u32(0).finish(none),
-            Self::RealPath { path } => Encoder::new(16, id).string(path).finish(none),
-            Self::Stat { path } => Encoder::new(17, id).string(path).finish(none),
-            Self::Rename { from, to } => Encoder::new(18, id).string(from).string(to).finish(none),
+            Self::Remove { path } => Encoder::new(13, id).path(path).finish(none),
+            Self::MkDir { path } => Encoder::new(14, id).path(path).u32(0).finish(none),
+            Self::ReadLink { path } => Encoder::new(19, id).path(path).finish(none),
+            Self::RealPath { path } => Encoder::new(16, id).path(path).finish(none),
+            Self::Stat { path } => Encoder::new(17, id).path(path).finish(none),
+            Self::Rename { from, to } => Encoder::new(18, id).path(from).path(to).finish(none),
             Self::Extended { name, arguments } => arguments
                 .iter()
                 .fold(Encoder::new(200, id).string(name), Encoder::string)
@@ -290,7 +301,7 @@ fn attributes(packet: &mut Bytes) -> Result<RawAttributes, Malformed> {
     Ok(found)
 }
 
-fn names(packet: &mut Bytes) -> Result<Vec<Name>, Malformed> {
+fn rows(packet: &mut Bytes) -> Result<Vec<Name>, Malformed> {
     let count = packet.try_get_u32()? as usize;
     // Each row takes 12 bytes at least, so a lying count reserves nothing.
     let mut rows = Vec::with_capacity(count.min(packet.len() / 12));
@@ -346,7 +357,7 @@ pub(crate) fn reply(mut packet: Bytes) -> Result<(u32, Reply), Malformed> {
         }
         102 => Reply::Handle(string(&mut packet)?),
         103 => Reply::Data(string(&mut packet)?),
-        104 => Reply::Names(names(&mut packet)?),
+        104 => Reply::Names(rows(&mut packet)?),
         105 => Reply::Attributes(attributes(&mut packet)?),
         201 => Reply::Extended(packet),
         other => return Err(Malformed(format!("a packet of unknown type {other} arrived"))),

@@ -7,6 +7,7 @@ mod algorithms;
 mod check;
 mod defaults;
 mod expect;
+mod links;
 mod spark;
 mod target;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use algorithms::Algorithms;
 pub use check::{Problem, Problems, is_partner_name, schema};
 pub use expect::{Calendar, Day, Expectation, FilesOf};
+pub use links::Symlinks;
 pub use target::{Acknowledgement, Manifest, ManifestFormat, OnExisting, Rename, Target, Verify};
 
 /// One partner: where files come from, what is done with them and where they go.
@@ -75,6 +77,9 @@ pub struct Source {
     /// Whether subdirectories are listed as well.
     #[serde(default)]
     pub recursive: bool,
+    /// What becomes of symbolic links. A directory is never a file.
+    #[serde(default)]
+    pub symlinks: Symlinks,
     /// Seconds between two looks that must agree before a file counts as complete; 0 looks once.
     #[serde(default = "defaults::settle_seconds")]
     pub settle_seconds: u64,

@@ -334,6 +334,11 @@ impl Handler for Files {
         Ok(Name { id, files: vec![Row::dummy(Jail::virtual_path(&path))] })
     }
 
+    async fn readlink(&mut self, id: u32, path: String) -> Answer<Name> {
+        let text = fs::read_link(self.place(&path)?).map_err(refusal)?;
+        Ok(Name { id, files: vec![Row::dummy(self.jail.seen(&text))] })
+    }
+
     async fn rename(&mut self, id: u32, oldpath: String, newpath: String) -> Answer<Status> {
         let (from, to) = (self.changing(&oldpath)?, self.changing(&newpath)?);
         rename_fresh(&from, &to).map_err(refusal)?;

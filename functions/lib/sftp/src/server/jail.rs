@@ -29,6 +29,14 @@ impl Jail {
         format!("/{}", parts.join("/"))
     }
 
+    /// A link's text as the client sees it: what lies inside begins at the root.
+    pub(super) fn seen(&self, text: &Path) -> String {
+        match text.strip_prefix(&self.root) {
+            Ok(inside) => format!("/{}", inside.display()),
+            Err(_) => text.display().to_string(),
+        }
+    }
+
     /// Where a path leads when links are followed. What does not exist yet stands in a directory
     /// that does.
     pub(super) fn follow(&self, path: &str) -> io::Result<PathBuf> {

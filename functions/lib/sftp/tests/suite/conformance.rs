@@ -1,12 +1,14 @@
 //! One suite, run against every server of `servers`: what a server does otherwise stands in the table
 //! there, with its reason, and is asserted like everything else.
 
+use std::os::unix::ffi::OsStrExt;
+
 use crate::proxy::Proxy;
 use crate::servers::Difference;
 use crate::world::{Server, World, noise};
 use bytes::Bytes;
 use domain::ErrorClass;
-use sftp::{Error, Kind, ListOptions, RenamePolicy, Session, WriteMode};
+use sftp::{Error, Kind, Leads, ListOptions, RenamePolicy, Session, WriteMode};
 use sha2::{Digest, Sha256};
 
 /// Runs each check against every server; those of the second list start theirs themselves.
@@ -71,6 +73,8 @@ conformance!(
     a_small_end_over_all_is_kept,
     offers_what_the_table_says,
     names_of_every_length_and_kind,
+    names_that_are_not_utf8,
+    links_are_followed_inside_alone,
     goes_on_over_a_new_connection,
     an_existing_target_is_replaced_or_kept,
     ;
@@ -133,6 +137,102 @@ async fn names_of_every_length_and_kind(world: World) {
     let longer = world.remote(&"x".repeat(256));
     assert!(session.writer(&longer, WriteMode::Truncate).await.is_err());
     assert!(session.stat(&world.remote).await.unwrap().is_some(), "the session goes on");
+}
+
+async fn names_that_are_not_utf8(world: World) {
+    let session = world.connect().await;
+    let raw: [&[u8]; 4] =
+        [b"caf\xe9.csv", b"\xff\xfe", b"\x93\xfa\x96{.zip", "\u{10FEE9}".as_bytes()];
+    let here = |name: &[u8]| world.folder.join(std::ffi::OsStr::from_bytes(name));
+    for name in raw {
+        std::fs::write(here(name), name).unwrap();
+    }
+    let listed = session.list(&world.remote, ListOptions::default()).await.unwrap();
+    assert_eq!(listed.len(), raw.len());
+    if world.kind.differs(Difference::OnlyUtf8) {
+        assert!(listed.iter().any(|entry| entry.path.contains('\u{fffd}')), "{listed:?}");
+        return;
+    }
+    for name in raw {
+        let text = domain::names::from_bytes(name);
+        assert!(listed.iter().any(|entry| entry.path == text), "{text:?} in {listed:?}");
+        let path = world.remote(&text);
+        assert_eq!(get(&session, &path, 0).await, name);
+        assert_eq!(session.stat(&path).await.unwrap().unwrap().size, name.len() as u64);
+        let moved = session.move_to(&path, &world.remote("done")).await.unwrap();
+        assert!(!here(name).exists());
+        assert_eq!(get(&session, &moved, 0).await, name);
+        session.remove(&moved).await.unwrap();
+        put(&session, &path, b"put").await;
+        assert_eq!(std::fs::read(here(name)).unwrap(), b"put");
+    }
+}
+
+async fn links_are_followed_inside_alone(world: World) {
+    let session = world.connect().await;
+    let folder = &world.folder;
+    std::fs::create_dir_all(folder.join("d/e")).unwrap();
+    std::fs::write(folder.join("d/file"), b"abc").unwrap();
+    std::fs::write(folder.parent().unwrap().join("secret"), b"s").unwrap();
+    let root = world.remote("");
+    let inside = |path: &str| format!("{root}{path}");
+    for (name, to) in [
+        ("to_file", "d/file"),
+        ("to_link", "to_file"),
+        ("around", "d/e/../../d/./file"),
+        ("absolute", inside("d/file").as_str()),
+        ("to_directory", "d"),
+        ("to_itself", "."),
+        ("through", "to_directory/file"),
+        ("d/e/up", "../../to_file"),
+        ("out", "../secret"),
+        ("far_out", "/etc/passwd"),
+        ("out_and_in", "../files/d/file"),
+        ("sneaky", "to_directory/../../secret"),
+        ("nowhere", "absent"),
+        ("below_file", "d/file/x"),
+        ("loop_a", "loop_b"),
+        ("loop_b", "loop_a"),
+        ("own", "own"),
+    ] {
+        std::os::unix::fs::symlink(to, folder.join(name)).unwrap();
+    }
+    // It leaves the directory and comes back.
+    let absolute = world.kind.differs(Difference::AbsoluteLinks);
+    let out_and_in = if absolute { "file" } else { "out" };
+    for (name, expected) in [
+        ("to_file", "file"),
+        ("to_link", "file"),
+        ("around", "file"),
+        ("absolute", "file"),
+        ("through", "file"),
+        ("d/e/up", "file"),
+        ("d/file", "file"),
+        ("to_directory", "directory"),
+        ("to_itself", "directory"),
+        ("out", "out"),
+        ("far_out", "out"),
+        ("out_and_in", out_and_in),
+        ("sneaky", "out"),
+        ("nowhere", "nowhere"),
+        ("below_file", "nowhere"),
+        ("absent", "nowhere"),
+        ("loop_a", "circles"),
+        ("own", "circles"),
+    ] {
+        let found = match session.follow(&world.remote, name).await.unwrap() {
+            Leads::ToFile(found) => {
+                assert_eq!((found.size, found.kind), (3, Kind::File), "{name}");
+                "file"
+            }
+            Leads::ToDirectory => "directory",
+            Leads::ToOther => "other",
+            Leads::Nowhere => "nowhere",
+            Leads::Out(_) => "out",
+            Leads::InCircles => "circles",
+        };
+        assert_eq!(found, expected, "{name}");
+    }
 }
 
 /// The connection is cut in the middle of both directions; a new session goes on at the byte.

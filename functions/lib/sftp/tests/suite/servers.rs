@@ -45,6 +45,10 @@ pub enum Difference {
     NoLimits,
     /// It hashes files.
     Hashes,
+    /// Names that are not UTF-8 do not come through.
+    OnlyUtf8,
+    /// A link's text is made absolute before it is told.
+    AbsoluteLinks,
     /// A full disk has words, so that it is told from any other failure.
     TellsFull,
 }
@@ -54,10 +58,13 @@ pub enum Difference {
 const DIFFERENCES: &[(Kind, Difference, &str)] = &[
     (Kind::ProFtpd, Difference::NoLimits, "mod_sftp of 1.3.8 does not know the extension"),
     (Kind::ProFtpd, Difference::Hashes, "mod_sftp answers check-file-name, though unannounced"),
+    (Kind::ProFtpd, Difference::AbsoluteLinks, "mod_sftp tells what a link means in its chroot"),
     (Kind::GreenEnd, Difference::NoLimits, "Green End's server is older than the extension"),
     (Kind::GreenEnd, Difference::TellsFull, "Green End's server sends the system's words"),
     (Kind::AsyncSsh, Difference::TellsFull, "AsyncSSH turns ENOSPC into a status of its own"),
     (Kind::Embedded, Difference::NoStatvfs, "it tells of free space as a quirk alone"),
+    (Kind::Embedded, Difference::OnlyUtf8, "names are text in russh-sftp"),
+    (Kind::Bare, Difference::OnlyUtf8, "names are text in russh-sftp"),
     (Kind::Embedded, Difference::TellsFull, "the quirk says what is usually said"),
     (Kind::Bare, Difference::NoPosixRename, "version 3 has no rename that replaces"),
     (Kind::Bare, Difference::NoFsync, "version 3 cannot ask for the disk"),
