@@ -4,6 +4,7 @@
 //! both ends, the secrets and the certificate work, and writes one item per file to be carried. A
 //! fault of the partner therefore ends the run here, before its first file.
 
+mod expect;
 mod links;
 mod look;
 mod preflight;
@@ -115,6 +116,16 @@ impl Discover {
         let wanted = self.wanted_paths(&input.start).await?;
         let seen = look::look(&profile, &*self.secrets, wanted.as_ref()).await?;
         warnings.extend(seen.warnings.iter().cloned());
+        // A start for some files says nothing about the others.
+        let expected = match &wanted {
+            Some(_) => Vec::new(),
+            None => {
+                let (rows, told) =
+                    expect::expected(&self.store, &profile, &seen.files, started_at).await?;
+                warnings.extend(told);
+                rows
+            }
+        };
         let (items, already_delivered) = self.undelivered(&profile, &input.start, &seen).await?;
         skip_the_others(run, &items).await?;
         write_items(run, &items).await?;
@@ -134,7 +145,7 @@ impl Discover {
             unsettled: seen.unsettled,
             left_alone: seen.left_alone,
             warnings,
-            expected: Vec::new(),
+            expected,
         };
         drop(self.store.put(&run.keys().discovery(), &discovery, Condition::Any).await?);
         Ok(output)

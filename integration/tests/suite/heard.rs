@@ -64,7 +64,7 @@ async fn a_manifest_lists_names_sizes_hashes_and_counts_of_what_lies_there() {
     let world = world(json!({"manifest": {}}));
     let summary = run(&world).await;
     let name = format!("acme-{}.manifest.json", summary.run);
-    assert_eq!(manifests(&world), [name.clone()]);
+    assert_eq!(manifests(&world), std::slice::from_ref(&name));
     let manifest: Value = serde_json::from_str(&read(&world, &name)).expect("JSON");
     assert_eq!((&manifest["partner"], &manifest["run"]), (&json!("acme"), &json!(summary.run)));
     let mut rows = manifest["files"].as_array().expect("rows").clone();
@@ -191,6 +191,36 @@ async fn a_manifest_of_one_name_replaces_the_last_one_where_the_profile_says_so(
     let manifest: Value = serde_json::from_str(&read(&world, "latest.json")).expect("JSON");
     assert_eq!(manifest["files"][0]["name"], "c.csv.pgp");
     assert_eq!(manifest["files"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn files_that_have_to_come_are_in_the_summary_and_the_report() {
+    let mut world = world(json!({}));
+    let days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    // A zone in which it is about noon, so that the day does not end in the middle.
+    let hour = i64::from(jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).hour()) - 12;
+    let zone = format!("Etc/GMT{hour:+}");
+    let row = |pattern: &str, due: &str| json!({"pattern": pattern, "due": due, "days": days, "time_zone": zone});
+    let none = json!({"pattern": "q-*.csv", "due": "00:00", "days": days,
+        "holidays": [jiff::Timestamp::now().in_tz(&zone).expect("a zone").date().to_string()],
+        "time_zone": zone});
+    world.partner.profile["expects"] = json!([
+        row("a.csv", "23:59"),
+        row("b.zip", "00:00"),
+        row("prices-*.csv", "00:00"),
+        row("stock-*.csv", "23:59"),
+        none,
+    ]);
+    let summary = run(&world).await;
+    let states: Vec<_> = summary.expected.iter().map(|row| row.state.words()).collect();
+    assert_eq!(states, ["on time", "late", "missing", "pending", "not expected"]);
+    assert_eq!(summary.verdict, Verdict::Delivered);
+    assert!(summary.warnings.iter().any(|it| it.contains("prices-*.csv")), "{summary:?}");
+    let report = world.run_folder("acme", &summary.run).join("report.html");
+    let report = std::fs::read_to_string(report).expect("a report");
+    for words in ["<td>prices-*.csv</td>", ">missing<", ">late<"] {
+        assert!(report.contains(words), "{words} is not in the report");
+    }
 }
 
 /// Writes the acknowledgements of everything that lies in a folder.
