@@ -80,6 +80,8 @@ struct Book {
 impl Api {
     /// The token that a profile's `report.auth.bearer` must hold; any other is answered with 401.
     pub const TOKEN: &'static str = "the-token-of-the-tests";
+    /// How the tokens begin that OAuth 2 gives out; a number follows.
+    pub const OAUTH2_TOKEN: &'static str = "an-oauth2-token-of-the-tests-";
 
     /// An API that takes every report.
     ///
@@ -195,7 +197,7 @@ fn url(address: SocketAddr) -> String {
 }
 
 async fn token(State(book): State<Arc<Book>>) -> Response {
-    let token = format!("token-{}", book.tokens.fetch_add(1, Ordering::SeqCst));
+    let token = format!("{}{}", Api::OAUTH2_TOKEN, book.tokens.fetch_add(1, Ordering::SeqCst));
     book.want(Some(format!("Bearer {token}")));
     axum::Json(json!({"access_token": token, "token_type": "Bearer"})).into_response()
 }

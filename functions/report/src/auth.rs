@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use domain::profile::{OAuth2Auth, ReportAuth};
-use domain::{Failure, Given, SecretBytes, SecretStore};
+use domain::{Failure, Given, SecretBytes, SecretStore, redact};
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
@@ -13,6 +13,7 @@ use reqwest::{RequestBuilder, StatusCode};
 use serde::Deserialize;
 use sha2::Sha256;
 use tokio::sync::Mutex;
+use zeroize::Zeroizing;
 
 /// Adds credentials to requests. An OAuth 2 token is fetched once per invocation, and again when it
 /// is refused.
@@ -27,7 +28,7 @@ pub(crate) struct Auth {
 #[derive(Default)]
 struct Renewed {
     times: u64,
-    token: Option<String>,
+    token: Option<Zeroizing<String>>,
 }
 
 #[derive(Deserialize)]
@@ -55,7 +56,7 @@ impl Auth {
         let mut request = request;
         if let Some(name) = &rules.bearer {
             let secret = self.secret(name).await?;
-            request = request.header(AUTHORIZATION, value(&format!("Bearer {}", secret.line()?))?);
+            request = request.header(AUTHORIZATION, bearer(secret.line()?)?);
         }
         if let Some(header) = &rules.header {
             let secret = self.secret(&header.value).await?;
@@ -63,12 +64,12 @@ impl Auth {
         }
         if let Some(basic) = &rules.basic {
             let secret = self.secret(&basic.password).await?;
-            let pair = STANDARD.encode(format!("{}:{}", basic.username, secret.line()?));
-            request = request.header(AUTHORIZATION, value(&format!("Basic {pair}"))?);
+            let pair = pair(&basic.username, secret.line()?);
+            request = request.header(AUTHORIZATION, basic_of(&pair)?);
         }
         if let Some(oauth2) = &rules.oauth2 {
             let token = self.token(http, oauth2).await?;
-            request = request.header(AUTHORIZATION, value(&format!("Bearer {token}"))?);
+            request = request.header(AUTHORIZATION, bearer(&token)?);
         }
         if let Some(hmac) = &rules.hmac {
             let secret = self.secret(&hmac.secret).await?;
@@ -98,11 +99,30 @@ impl Auth {
         rotated || expired
     }
 
+    /// Takes what requests are made with out of an answer, should it be repeated there.
+    pub(crate) async fn redact(&self, said: &str) -> String {
+        let mut said = self.given.redact(said);
+        if let Some(token) = &self.renewed.lock().await.token {
+            said = redact(&said, token);
+        }
+        if let Some(basic) = &self.rules.basic
+            && let Ok(secret) = self.secret(&basic.password).await
+            && let Ok(line) = secret.line()
+        {
+            said = redact(&said, &pair(&basic.username, line));
+        }
+        said
+    }
+
     async fn secret(&self, name: &str) -> Result<SecretBytes, Failure> {
         self.given.secret(&*self.secrets, name).await
     }
 
-    async fn token(&self, http: &reqwest::Client, oauth2: &OAuth2Auth) -> Result<String, Failure> {
+    async fn token(
+        &self,
+        http: &reqwest::Client,
+        oauth2: &OAuth2Auth,
+    ) -> Result<Zeroizing<String>, Failure> {
         let mut renewed = self.renewed.lock().await;
         if let Some(token) = &renewed.token {
             return Ok(token.clone());
@@ -122,20 +142,20 @@ impl Auth {
         &self,
         http: &reqwest::Client,
         oauth2: &OAuth2Auth,
-    ) -> Result<String, Failure> {
+    ) -> Result<Zeroizing<String>, Failure> {
         let url = &oauth2.token_url;
         let secret = self.secret(&oauth2.client_secret).await?;
         let mut form = vec![("grant_type", "client_credentials")];
         if let Some(scope) = &oauth2.scope {
             form.push(("scope", scope));
         }
-        let pair = STANDARD.encode(format!("{}:{}", oauth2.client_id, secret.line()?));
+        let pair = pair(&oauth2.client_id, secret.line()?);
         let silent = |why: String| {
             Failure::transient("report.token", format!("The token endpoint {url} {why}."))
         };
         let response = http
             .post(url)
-            .header(AUTHORIZATION, value(&format!("Basic {pair}"))?)
+            .header(AUTHORIZATION, basic_of(&pair)?)
             .form(&form)
             .send()
             .await
@@ -158,7 +178,7 @@ impl Auth {
         }
         let token: Token =
             response.json().await.map_err(|_| silent("gave no access_token".to_owned()))?;
-        Ok(token.access_token)
+        Ok(Zeroizing::new(token.access_token))
     }
 }
 
@@ -180,6 +200,20 @@ fn header_name(name: &str) -> Result<HeaderName, Failure> {
     name.parse().map_err(|_| {
         Failure::misconfigured("report.header", format!("{name:?} cannot be an HTTP header."))
     })
+}
+
+/// User name and password as HTTP carries them.
+fn pair(username: &str, password: &str) -> Zeroizing<String> {
+    let plain = Zeroizing::new(format!("{username}:{password}"));
+    Zeroizing::new(STANDARD.encode(plain.as_bytes()))
+}
+
+fn basic_of(pair: &str) -> Result<HeaderValue, Failure> {
+    value(&Zeroizing::new(format!("Basic {pair}")))
+}
+
+fn bearer(token: &str) -> Result<HeaderValue, Failure> {
+    value(&Zeroizing::new(format!("Bearer {token}")))
 }
 
 /// A header value that no log prints.

@@ -73,7 +73,7 @@ impl Client {
             response = self.send(body, about).await?;
         }
         let status = response.status();
-        let text = beginning(response).await;
+        let text = self.beginning(response).await;
         self.judge(status, &text, about.label)?;
         Ok(Answer { status: status.as_u16(), body: text, at: Timestamp::now() })
     }
@@ -88,6 +88,22 @@ impl Client {
             .header("drayage-run", about.run);
         let request = self.auth.apply(&self.http, request, &bytes).await?;
         request.body(bytes).send().await.map_err(|error| self.unreachable(&error))
+    }
+
+    /// The first bytes of an answer; the rest is not read, however long it is. Some more than are kept,
+    /// so that none of them is half of a secret.
+    async fn beginning(&self, mut response: Response) -> String {
+        let mut bytes = Vec::new();
+        while bytes.len() < 2 * ANSWER_BYTES {
+            match response.chunk().await {
+                Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+                // The status is the answer; a body that breaks off changes nothing.
+                Ok(None) | Err(_) => break,
+            }
+        }
+        let mut text = self.auth.redact(&String::from_utf8_lossy(&bytes)).await;
+        text.truncate(text.floor_char_boundary(ANSWER_BYTES));
+        text
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
@@ -158,20 +174,6 @@ fn retry_after(response: &Response) -> Option<Duration> {
     let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
     let seconds = date.as_second().saturating_sub(Timestamp::now().as_second());
     Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
-}
-
-/// The first bytes of an answer; the rest is not read, however long it is.
-async fn beginning(mut response: Response) -> String {
-    let mut bytes = Vec::new();
-    while bytes.len() < ANSWER_BYTES {
-        match response.chunk().await {
-            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-            // The status is the answer; a body that breaks off changes nothing.
-            Ok(None) | Err(_) => break,
-        }
-    }
-    bytes.truncate(ANSWER_BYTES);
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The last error of the chain names the cause; the outer ones repeat the URL.

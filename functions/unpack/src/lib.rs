@@ -16,7 +16,7 @@ use domain::items::{Downloaded, Expanded, FileItem, MemberItem};
 use domain::keys::Inbox;
 use domain::names::readable;
 use domain::profile::Unpack as Rules;
-use domain::{Deadline, ErrorClass, Failure, SecretStore, Stage};
+use domain::{Deadline, ErrorClass, Failure, SecretBytes, SecretStore, Stage};
 use storage::Store;
 use storage::blocking::{Object, turn};
 use storage::runs::{Reached, Run, Work, work_through};
@@ -41,11 +41,12 @@ impl Unpack {
         Self { store, secrets }
     }
 
-    async fn password(&self, rules: &Rules) -> Result<Option<String>, Failure> {
-        match &rules.password {
-            Some(name) => Ok(Some(self.secrets.secret(name).await?.line()?.to_owned())),
-            None => Ok(None),
-        }
+    /// The archives' password, which is one line.
+    async fn password(&self, rules: &Rules) -> Result<Option<SecretBytes>, Failure> {
+        let Some(name) = &rules.password else { return Ok(None) };
+        let password = self.secrets.secret(name).await?;
+        password.line()?;
+        Ok(Some(password))
     }
 }
 
@@ -82,7 +83,7 @@ impl Stage for Unpack {
 async fn expand(
     run: &Run,
     rules: &Rules,
-    password: Option<String>,
+    password: Option<SecretBytes>,
     name: &Name,
     deadline: Deadline,
 ) -> Result<Reached, Failure> {
@@ -144,7 +145,7 @@ async fn unpack_archive(
     path: &str,
     limits: Limits,
     rules: &Rules,
-    password: Option<String>,
+    password: Option<SecretBytes>,
     members: Members,
 ) -> Result<(Vec<Name>, bool), Failure> {
     let charset: NameCharset = rules.name_charset.parse().map_err(|_| {
@@ -156,7 +157,7 @@ async fn unpack_archive(
     let path = path.to_owned();
     let work = turn().await.compute(move || {
         let options = Options {
-            password: password.as_deref(),
+            password: password.as_ref().and_then(|password| password.line().ok()),
             name_charset: charset,
             parallelism: members_at_once(),
         };

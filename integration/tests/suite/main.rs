@@ -25,6 +25,8 @@ mod recovery;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
+mod secrecy;
+#[cfg(test)]
 mod source;
 #[cfg(test)]
 mod spark;

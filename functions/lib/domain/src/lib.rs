@@ -16,5 +16,5 @@ mod stage;
 pub use failure::{ErrorClass, Failure};
 pub use midstate::Midstate;
 pub use profile::Profile;
-pub use secret::{Given, SecretBytes, SecretStore};
+pub use secret::{Given, SecretBytes, SecretStore, redact};
 pub use stage::{Deadline, Executions, INVOCATION_MAX, Stage, sealable_bytes};

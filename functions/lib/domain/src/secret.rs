@@ -125,10 +125,26 @@ impl Given {
         rotated
     }
 
+    /// Takes the given secrets out of words that somebody else said, should they be repeated there.
+    #[must_use]
+    pub fn redact(&self, said: &str) -> String {
+        let given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        given.values().fold(said.to_owned(), |said, secret| match secret.text() {
+            Ok(text) => redact(&said, text.trim()),
+            Err(_) => said,
+        })
+    }
+
     fn remember(&self, secret: SecretBytes) {
         let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         given.insert(secret.name().to_owned(), secret);
     }
+}
+
+/// Words without a secret.
+#[must_use]
+pub fn redact(said: &str, secret: &str) -> String {
+    if secret.is_empty() { said.to_owned() } else { said.replace(secret, "(redacted)") }
 }
 
 #[cfg(test)]
@@ -173,5 +189,18 @@ mod tests {
         let lost = Given::default();
         lost.secret(&store, "gone").await.unwrap();
         assert!(!lost.rotated(&store).await, "what is gone is no reason to try again");
+    }
+
+    #[tokio::test]
+    async fn what_somebody_repeats_of_a_secret_is_taken_out() {
+        let store = Cached(Mutex::new(b" hunter2\n".to_vec()));
+        let given = Given::default();
+        assert_eq!(given.redact("no hunter2 yet"), "no hunter2 yet");
+        given.secret(&store, "a").await.unwrap();
+        assert_eq!(given.redact("hunter2 and hunter2!"), "(redacted) and (redacted)!");
+        assert_eq!(redact("words", ""), "words");
+        let binary = Cached(Mutex::new(vec![0xff]));
+        given.secret(&binary, "b").await.unwrap();
+        assert_eq!(given.redact("hunter2"), "(redacted)");
     }
 }

@@ -23,8 +23,14 @@ pub(crate) fn private_key(
     let Some(text) = &credentials.private_key else { return Ok(None) };
     let server = endpoint.server();
     // Secrets pass through forms and consoles that add carriage returns and blanks.
-    let lines = text.expose().trim().lines().map(str::trim_end);
-    let tidy = Secret::from(lines.collect::<Vec<_>>().join("\n") + "\n");
+    let text = text.expose().trim();
+    // With room for all, or a copy would stay behind where it grew.
+    let mut tidy = String::with_capacity(text.len() + 1);
+    for line in text.lines() {
+        tidy.push_str(line.trim_end());
+        tidy.push('\n');
+    }
+    let tidy = Secret::from(tidy);
     if is_locked_the_old_way(tidy.expose()) {
         let reason = "it is encrypted in an old PEM form; `ssh-keygen -p -f FILE` rewrites it in one \
                       that is read here";
