@@ -25,7 +25,10 @@ MUTATED := domain records archive openpgp sftp
 # which needs 16 GiB.
 ROWS ?= large,small,far,unpack,count,seal,whole
 
-.PHONY: demo test bench rehearsal fuzz sabotage mutants lint fmt packages tools peers
+# What `make audit` looks at; advisories come from GitHub.
+AUDITS ?= advisories bans licenses sources
+
+.PHONY: demo test bench rehearsal fuzz sabotage mutants lint audit fmt packages tools peers
 
 demo: ## a whole run on embedded defaults
 	$(CARGO) run --package dray -- demo
@@ -58,6 +61,10 @@ lint: ## formatting, lints and documentation, warnings denied
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --lib
+
+audit: ## known vulnerabilities, licences, origin and bans of everything we depend on
+	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny --locked --config .cargo/deny.toml check $(AUDITS)
 
 fmt: ## formats the code
 	$(CARGO) fmt --all
