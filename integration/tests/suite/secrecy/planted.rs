@@ -12,8 +12,11 @@ use memchr::memmem::Finder;
 /// Shorter pieces would be found by chance.
 const LEAST_BYTES: usize = 12;
 
+/// What becomes of a secret that leaks.
+type Shape = fn(&[u8]) -> Vec<u8>;
+
 /// Ways to leak a secret, some of them in the middle of something else.
-pub(super) const SHAPES: [fn(&[u8]) -> Vec<u8>; 8] = [
+pub(super) const SHAPES: [Shape; 8] = [
     |secret| [b"said: ", secret, b"."].concat(),
     |secret| hex::encode(secret).into_bytes(),
     |secret| hex::encode_upper(secret).into_bytes(),
