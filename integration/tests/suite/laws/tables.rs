@@ -13,7 +13,8 @@ use super::{complains, none};
 const MARGIN_SECONDS: u64 = 30;
 
 fn complaints(house: &House) -> Vec<String> {
-    let rows = rows(&house.readme);
+    // What follows has tables of its own.
+    let rows = rows(house.readme.split("## Promises").next().unwrap_or_default());
     let mut found = Vec::new();
     let mut called: BTreeMap<String, Vec<(String, &Value)>> = BTreeMap::new();
     for (name, word, state) in house.calls() {
