@@ -3,12 +3,12 @@
 CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # sshd and gpg are the servers and the judge of the tests; the packers make archives that we did not;
-# Spark needs Java.
+# Spark needs Java; chaos sets the clock of a process by libfaketime.
 PACKAGES := g++ openssh-server openssh-sftp-server gesftpserver proftpd-basic proftpd-mod-crypto gnupg sq \
   openssl python3 python3-venv tar gzip \
-  bzip2 xz-utils zstd zip unzip p7zip-full libarchive-tools default-jre-headless
+  bzip2 xz-utils zstd zip unzip p7zip-full libarchive-tools default-jre-headless faketime
 COMMANDS := g++ /usr/sbin/sshd /usr/sbin/proftpd gpg gpgconf sq openssl ssh-keygen python3 tar gzip bzip2 xz zstd zip \
-  unzip 7z bsdtar java
+  unzip 7z bsdtar java faketime prlimit
 FILES := /usr/lib/proftpd/mod_sftp.so /usr/lib/openssh/sftp-server /usr/libexec/gesftpserver
 VENV := .venv
 # What people use today, for the benchmark; Spark needs Java.
@@ -21,6 +21,10 @@ FUZZ_SECONDS ?= 60
 # Whose mutants are tried: what decides about limits, counts, keys, host keys, renames, verification.
 MUTATED := domain records archive openpgp sftp
 
+# How many seeds of chaos are tried, and the first of them.
+SEEDS ?= 300
+SEED ?= 1
+
 # Groups of the benchmark; without a choice, all but memory, which needs 30 GiB of disk, and spark,
 # which needs 16 GiB.
 ROWS ?= large,small,far,unpack,count,seal,whole
@@ -28,7 +32,7 @@ ROWS ?= large,small,far,unpack,count,seal,whole
 # What `make audit` looks at; advisories come from GitHub.
 AUDITS ?= advisories bans licenses sources
 
-.PHONY: demo test bench rehearsal fuzz sabotage mutants lint audit fmt packages tools peers
+.PHONY: demo test bench rehearsal chaos fuzz sabotage mutants lint audit fmt packages tools peers
 
 demo: ## a whole run on embedded defaults
 	$(CARGO) run --package dray -- demo
@@ -46,6 +50,9 @@ rehearsal: tools ## a member of 3 GiB through invocations of a second and five k
 	$(CARGO) build --locked --release --package dray
 	REHEARSAL_MIB=3072 REHEARSAL_SECONDS=1 $(CARGO) nextest run --locked --release --package integration \
 	  --success-output final a_giant_member
+
+chaos: tools ## SEEDS seeds of chaos from SEED on, and a histogram of which fault struck which stage
+	$(CARGO) run --locked --package integration --bin chaos -- $(SEED) $(SEEDS)
 
 fuzz: ## every fuzz target for FUZZ_SECONDS, from fresh seeds
 	integration/fuzz/run $(FUZZ_SECONDS)

@@ -13,6 +13,7 @@
 
 mod api;
 mod binary;
+pub mod chaos;
 mod corpus;
 mod gpg;
 mod partner;

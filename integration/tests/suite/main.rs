@@ -5,6 +5,8 @@ mod afterwards;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod checkpoints;
 #[cfg(test)]
 mod credentials;

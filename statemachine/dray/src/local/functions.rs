@@ -50,25 +50,42 @@ impl Functions {
         executions: &Arc<LocalExecutions>,
         sealable_bytes: u64,
     ) -> Self {
+        Self::with_stores(&|_| store.clone(), secrets, executions, sealable_bytes)
+    }
+
+    /// The same, each stage with the store that it is given by its name.
+    #[must_use]
+    pub fn with_stores(
+        store: &dyn Fn(&'static str) -> Store,
+        secrets: &Arc<dyn SecretStore>,
+        executions: &Arc<LocalExecutions>,
+        sealable_bytes: u64,
+    ) -> Self {
         let settings = discover::Settings {
             inspect_concurrency: LOCAL_CONCURRENCY,
             seal_concurrency: LOCAL_CONCURRENCY,
         };
-        let s = || store.clone();
+        let bucket = store(size::Size::NAME);
+        let jobs = format!("s3://{}/{JOBS}", bucket.bucket());
         let k = || Arc::clone(secrets);
         let executions: Arc<dyn Executions> = Arc::clone(executions) as _;
         let stages = [
-            boxed(discover::Discover::new(s(), k(), executions, settings)),
-            boxed(plan::Plan::new(s())),
-            boxed(download::Download::new(s(), k())),
-            boxed(unpack::Unpack::new(s(), k())),
-            boxed(inspect::Inspect::new(s(), sealable_bytes)),
-            boxed(size::Size::new(s(), format!("s3://{}/{JOBS}", store.bucket()))),
-            boxed(report::Report::new(s(), k())),
-            boxed(encrypt::Encrypt::new(s(), k())),
-            boxed(upload::Upload::new(s(), k())),
-            boxed(quarantine::Quarantine::new(s())),
-            boxed(finish::Finish::new(s(), k())),
+            boxed(discover::Discover::new(
+                store(discover::Discover::NAME),
+                k(),
+                executions,
+                settings,
+            )),
+            boxed(plan::Plan::new(store(plan::Plan::NAME))),
+            boxed(download::Download::new(store(download::Download::NAME), k())),
+            boxed(unpack::Unpack::new(store(unpack::Unpack::NAME), k())),
+            boxed(inspect::Inspect::new(store(inspect::Inspect::NAME), sealable_bytes)),
+            boxed(size::Size::new(bucket, jobs)),
+            boxed(report::Report::new(store(report::Report::NAME), k())),
+            boxed(encrypt::Encrypt::new(store(encrypt::Encrypt::NAME), k())),
+            boxed(upload::Upload::new(store(upload::Upload::NAME), k())),
+            boxed(quarantine::Quarantine::new(store(quarantine::Quarantine::NAME))),
+            boxed(finish::Finish::new(store(finish::Finish::NAME), k())),
         ];
         Self { table: Arc::new(Self::NAMES.into_iter().zip(stages).collect()) }
     }

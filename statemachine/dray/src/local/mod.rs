@@ -89,6 +89,9 @@ pub struct Spark {
     pub counter: Vec<String>,
 }
 
+/// A stage's way to the bucket, by its name.
+pub type Ways = Arc<dyn Fn(&'static str, &S3Server) -> Store + Send + Sync>;
+
 /// How to build the world.
 pub struct Options {
     /// Folder that holds bucket, ledger and locks.
@@ -101,6 +104,9 @@ pub struct Options {
     pub invocations: Rehearsals,
     /// Rehearsed failures.
     pub injections: Injections,
+    /// Stages' ways to the bucket; without a word, each calls the server of this process. Tests bring
+    /// ways on which requests get lost.
+    pub ways: Option<Ways>,
     /// Time; tests bring one that does not wait.
     pub clock: Arc<dyn Clock>,
     /// Sees every event of every execution.
@@ -117,6 +123,7 @@ impl Options {
             spark: None,
             invocations: Rehearsals::new(),
             injections: Injections::new(),
+            ways: None,
             clock: Arc::new(SystemClock),
             observer: None,
         }
@@ -152,9 +159,10 @@ impl Local {
             Some(own) => sealable_bytes(own.limit, own.margin),
             None => Config::sealable_bytes()?,
         };
-        let functions =
-            Functions::with_sealable_bytes(&store, &options.secrets, &executions, sealable);
-        let runner = runner(options.spark, &s3, &store).await?;
+        let ways = options.ways;
+        let way = |stage| ways.as_ref().map_or_else(|| store.clone(), |way| way(stage, &s3));
+        let functions = Functions::with_stores(&way, &options.secrets, &executions, sealable);
+        let runner = runner(options.spark, &s3, &way(count_large::NAME)).await?;
         let emr = EmrServerless::new(state.join("emr"), runner);
         let services =
             services::LocalServices::new(store.clone(), functions, emr, options.invocations);
