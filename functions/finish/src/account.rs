@@ -117,12 +117,19 @@ impl Account {
         Ok(())
     }
 
-    /// Writes the ledger's rows for whole files; later runs leave these files alone.
+    /// Writes the ledger's rows for whole files but those that are left in their place; later runs
+    /// leave the others alone, and find of these that their members are delivered.
     ///
     /// # Errors
     /// `Transient` from storage.
-    pub(crate) async fn write_ledger(&self, run: &Run) -> Result<(), Failure> {
-        for batch in self.delivered_files.chunks(BATCH) {
+    pub(crate) async fn write_ledger(
+        &self,
+        run: &Run,
+        left: &HashSet<Name>,
+    ) -> Result<(), Failure> {
+        let closed = self.delivered_files.iter().filter(|(file, _)| !left.contains(&file.name));
+        let closed: Vec<_> = closed.collect();
+        for batch in closed.chunks(BATCH) {
             let writes: Vec<_> = batch
                 .iter()
                 .map(|(file, members)| async move {

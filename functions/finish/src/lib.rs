@@ -2,7 +2,7 @@
 //!
 //! The conservation law: every discovered file is committed, failed or skipped; every member of a
 //! committed file is delivered or failed. What breaks it is a defect of ours and is said loudly as
-//! `Unaccounted`. Then the manifest, ledger rows for whole files, the source's after-delivery rule,
+//! `Unaccounted`. Then the manifest, the source's after-delivery rule, ledger rows for whole files,
 //! the summary and the report, and last of all the lease. A partner who acknowledges is waited for
 //! after that.
 
@@ -56,9 +56,11 @@ impl Finish {
         let manifest = match manifest::deliver(run, &*self.secrets, receipts, error.as_ref()).await
         {
             Ok(manifest) => {
-                account.write_ledger(run).await?;
+                // A file that has its row is never looked at again, so the source comes first.
                 let files = &account.delivered_files;
-                warnings.extend(source::after_delivery(run, &*self.secrets, files).await);
+                let tidied = source::after_delivery(run, &*self.secrets, files).await;
+                account.write_ledger(run, &tidied.left).await?;
+                warnings.extend(tidied.warnings);
                 manifest
             }
             Err(failure) if failure.class.is_retryable() => return Err(failure),

@@ -1,11 +1,23 @@
 //! What happens at the source after delivery: only for files whose last member has a receipt.
 
+use std::collections::HashSet;
+
+use domain::ids::Name;
 use domain::items::FileRef;
 use domain::names::readable;
 use domain::profile::{AfterDelivery, Source};
 use domain::{Failure, SecretStore};
 use sftp::{RenamePolicy, Session};
 use storage::runs::Run;
+
+/// What came of the source files.
+#[derive(Default)]
+pub(crate) struct Tidied {
+    /// What went wrong, for people.
+    pub(crate) warnings: Vec<String>,
+    /// Files that are still in their place because of something that may pass.
+    pub(crate) left: HashSet<Name>,
+}
 
 /// Moves or deletes delivered source files as the profile says.
 ///
@@ -14,14 +26,18 @@ pub(crate) async fn after_delivery(
     run: &Run,
     secrets: &dyn SecretStore,
     files: &[(FileRef, u64)],
-) -> Vec<String> {
+) -> Tidied {
     if files.is_empty() {
-        return Vec::new();
+        return Tidied::default();
     }
     match tidy(run, secrets, files).await {
-        Ok(warnings) => warnings,
+        Ok(tidied) => tidied,
         Err(failure) => {
-            vec![format!("The delivered source files were left in place: {}", failure.message)]
+            let names = files.iter().map(|(file, _)| file.name.clone());
+            let left = names.filter(|_| failure.class.is_retryable()).collect();
+            let words = &failure.message;
+            let warnings = vec![format!("The delivered source files were left in place: {words}")];
+            Tidied { warnings, left }
         }
     }
 }
@@ -30,25 +46,28 @@ async fn tidy(
     run: &Run,
     secrets: &dyn SecretStore,
     files: &[(FileRef, u64)],
-) -> Result<Vec<String>, Failure> {
+) -> Result<Tidied, Failure> {
     let source = run.profile().await?.source;
+    let mut tidied = Tidied::default();
     if source.after_delivery == AfterDelivery::Keep {
-        return Ok(Vec::new());
+        return Ok(tidied);
     }
     let session = sftp::connect_source(&source, secrets).await?;
-    let mut warnings = Vec::new();
     // A file without members has no receipt, so its source is left alone.
     for (file, _) in files.iter().filter(|(_, members)| *members > 0) {
         if let Err(failure) = tidy_one(&session, &source, file).await {
-            warnings.push(format!(
+            tidied.warnings.push(format!(
                 "{} was left in place: {}",
                 readable(&file.path),
                 failure.message
             ));
+            if failure.class.is_retryable() {
+                tidied.left.insert(file.name.clone());
+            }
         }
     }
     session.close().await;
-    Ok(warnings)
+    Ok(tidied)
 }
 
 async fn tidy_one(session: &Session, source: &Source, file: &FileRef) -> Result<(), Failure> {

@@ -1,6 +1,11 @@
 //! What happens at the source after delivery: only to files whose every member has a receipt.
 
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use domain::events::Verdict;
+use engine::Notice;
 use integration::{Reply, World, gzip, zip};
 use serde_json::json;
 
@@ -35,5 +40,61 @@ async fn only_delivered_files_are_moved_or_deleted() {
         }
         let again = world.run().await.summary.expect("a summary");
         assert_eq!(again.verdict, Verdict::Nothing, "{rule}: what was moved was taken again");
+    }
+}
+
+/// Hands connections on, unless it is down.
+async fn relay(before: u16, down: Arc<AtomicBool>) -> u16 {
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let port = listener.local_addr().expect("its number").port();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            if down.load(Ordering::SeqCst) {
+                continue;
+            }
+            let far = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, before)).await;
+            let mut far = far.expect("the server");
+            tokio::spawn(async move {
+                drop(tokio::io::copy_bidirectional(&mut near, &mut far).await);
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_source_that_is_away_when_the_run_ends_is_tidied_by_the_next_one() {
+    for rule in ["delete", "move"] {
+        let mut world = World::embedded();
+        let down = Arc::new(AtomicBool::new(false));
+        let port = world.partner.profile["source"]["port"].as_u64().expect("a port");
+        let port = relay(port as u16, Arc::clone(&down)).await;
+        let source = &mut world.partner.profile["source"];
+        source["port"] = port.into();
+        source["after_delivery"] = json!(rule);
+        source["move_to"] = json!("done");
+        world.put("a.csv", b"id\n1\n");
+        let mut options = world.options();
+        let falls = Arc::clone(&down);
+        options.observer = Some(Arc::new(move |notice: Notice<'_>| {
+            if notice.event.state() == Some("Finish") {
+                falls.store(true, Ordering::SeqCst);
+            }
+        }));
+        let summary = world.run_with(options, world.start()).await.summary.expect("a summary");
+        assert_eq!((summary.verdict, summary.totals.delivered), (Verdict::Delivered, 1), "{rule}");
+        assert_eq!(summary.warnings.len(), 1, "{rule}: {:?}", summary.warnings);
+        let file = world.source.folder.join("a.csv");
+        assert!(file.exists(), "{rule}: nobody could touch it");
+        let arrived = world.target.marks();
+
+        down.store(false, Ordering::SeqCst);
+        let next = world.run().await.summary.expect("a summary");
+        assert_eq!((next.totals.delivered, next.totals.delivered_before), (1, 1), "{rule}");
+        assert!(!file.exists(), "{rule}: still in its place");
+        assert_eq!(world.source.folder.join("done/a.csv").exists(), rule == "move");
+        assert_eq!(world.target.marks(), arrived, "{rule}: sent again");
+        assert_eq!(world.api.requests().len(), 1, "{rule}: reported again");
+        assert_eq!(world.run().await.summary.expect("a summary").verdict, Verdict::Nothing);
     }
 }
