@@ -123,6 +123,8 @@ fn kind_of_answer(code: &str, status: u16) -> FaultKind {
         | "PermanentRedirect" => FaultKind::Denied,
         // The body broke off on its way.
         "RequestTimeout" | "IncompleteBody" => FaultKind::Unreachable,
+        // A clock was set while the request was on its way.
+        "RequestTimeTooSkewed" => FaultKind::Unreachable,
         "BadDigest" | "XAmzContentChecksumMismatch" | "XAmzContentSHA256Mismatch" => {
             FaultKind::Garbled
         }
@@ -177,6 +179,7 @@ mod tests {
         assert_eq!(kind_of_answer("ConditionalRequestConflict", 409), FaultKind::Conflict);
         assert_eq!(kind_of_answer("RequestTimeout", 400), FaultKind::Unreachable);
         assert_eq!(kind_of_answer("IncompleteBody", 400), FaultKind::Unreachable);
+        assert_eq!(kind_of_answer("RequestTimeTooSkewed", 403), FaultKind::Unreachable);
         assert_eq!(kind_of_answer("BadDigest", 400), FaultKind::Garbled);
         assert_eq!(kind_of_answer("InvalidArgument", 400), FaultKind::Refused);
     }
