@@ -135,10 +135,13 @@ impl Guard {
                 None
             }
             Fault::Clock => {
+                // While the request is on its way, or just after its answer.
+                let answer =
+                    if aim.variety(2) == 0 { Some(request.send(server).await?) } else { None };
                 let file = self.clock.as_deref().expect("a clock that can be set");
-                let seen = clock::set(file, clock::jump(aim.variety(6)));
+                let seen = clock::set(file, clock::jump(aim.variety(12) / 2));
                 self.rules.struck(deed, &format!("{seen:+} s"));
-                None
+                answer
             }
             Fault::Cut | Fault::Stall => None,
         };
