@@ -15,7 +15,7 @@ mod source;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::events::{Discovery, FinishInput, FinishOutput, Summary, Totals, Verdict};
+use domain::events::{Connections, Discovery, FinishInput, FinishOutput, Summary, Totals, Verdict};
 use domain::heard::Acknowledgement;
 use domain::items::Halt;
 use domain::profile::is_partner_name;
@@ -72,6 +72,7 @@ impl Finish {
         };
         let mut summary = summary(run, discovery, account, error, warnings);
         summary.manifest = manifest;
+        summary.connections = connections(run).await;
         let awaited = self.awaited(run, &summary).await?;
         summary.acknowledged = awaited.as_ref().map(Awaited::state);
         self.write(run, &summary).await?;
@@ -175,6 +176,13 @@ fn output(run: &Run, summary: &Summary, awaited: Option<&Awaited>) -> FinishOutp
     }
 }
 
+/// How many connections there could be, if the run has a profile.
+async fn connections(run: &Run) -> Option<Connections> {
+    let profile = run.profile().await.ok()?;
+    let (source, target) = sftp::connections_at_once(&profile.source, &profile.target);
+    Some(Connections { source, target })
+}
+
 fn summary(
     run: &Run,
     discovery: Option<Discovery>,
@@ -195,6 +203,7 @@ fn summary(
         expected: discovery.map(|discovery| discovery.expected).unwrap_or_default(),
         manifest: None,
         acknowledged: None,
+        connections: None,
         receipts: account.receipts,
         failed: account.failed,
         unaccounted: account.unaccounted,

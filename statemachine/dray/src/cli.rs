@@ -68,6 +68,10 @@ pub struct RunArguments {
     /// Folder for the ledger, runs, receipts and data in transit.
     #[arg(long, value_name = "DIR")]
     pub state: PathBuf,
+    /// Folder where SFTP connections are counted, so that all runs of this machine together stay
+    /// within `max_connections`; ~/.cache/drayage/connections if not given.
+    #[arg(long, value_name = "DIR")]
+    pub connections: Option<PathBuf>,
     /// Folder that holds one file per secret.
     #[arg(long, value_name = "DIR")]
     pub secrets: PathBuf,

@@ -89,6 +89,7 @@ pub async fn command(arguments: &RunArguments, verbose: bool) -> anyhow::Result<
     let phases = Arc::new(Phases::default());
     let mut options =
         Options::new(&arguments.state, Arc::new(FolderSecrets::new(&arguments.secrets)));
+    options.connections = connections(arguments)?;
     options.injections = Injections::parse(&arguments.inject)?;
     options.observer = Some(Arc::clone(&phases) as _);
     options.invocations = rehearsals(&arguments.deadline)?;
@@ -116,6 +117,16 @@ pub async fn command(arguments: &RunArguments, verbose: bool) -> anyhow::Result<
     }
     local.stop().await;
     Ok(gravity.into())
+}
+
+/// The folder that all runs of this user share, whatever their state folders are.
+fn connections(arguments: &RunArguments) -> anyhow::Result<PathBuf> {
+    if let Some(folder) = &arguments.connections {
+        return Ok(folder.clone());
+    }
+    let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
+    let home = home.context("there is no home folder; name one with --connections")?;
+    Ok(home.join(".cache/drayage/connections"))
 }
 
 /// The range counter, for `spark-submit` on this machine.

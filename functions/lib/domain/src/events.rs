@@ -292,6 +292,15 @@ pub struct FinishOutput {
     pub wait_seconds: u64,
 }
 
+/// Connections that could be held at once: the profile's ceilings, or less of late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connections {
+    /// To the source.
+    pub source: u32,
+    /// To the target.
+    pub target: u32,
+}
+
 /// The run's summary, as `summary.json` holds it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
@@ -320,6 +329,9 @@ pub struct Summary {
     /// Whether the partner said that it arrived, where the profile asks for it.
     #[serde(default)]
     pub acknowledged: Option<Acknowledged>,
+    /// Connections that could be held at once at the end, if the run came as far as its profile.
+    #[serde(default)]
+    pub connections: Option<Connections>,
     /// One per delivered member.
     pub receipts: Vec<Receipt>,
     /// One per quarantined file or member.

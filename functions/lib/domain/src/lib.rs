@@ -13,6 +13,9 @@ pub mod profile;
 mod secret;
 mod stage;
 
+/// The `tracing` target of events whose numbers are metrics and whose texts are their dimensions.
+pub const METRICS: &str = "drayage::metrics";
+
 pub use failure::{ErrorClass, Failure};
 pub use midstate::Midstate;
 pub use profile::Profile;

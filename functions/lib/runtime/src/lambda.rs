@@ -7,10 +7,13 @@ use std::time::{Duration, Instant, SystemTime};
 use domain::{Deadline, Failure, Stage};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::config::Config;
 use crate::invoke::{invoke, metric_line};
+use crate::metrics::Metrics;
 
 /// What ends a function's process: the Lambda runtime API is gone.
 pub type Error = lambda_runtime::Error;
@@ -72,12 +75,10 @@ fn log_as_json() {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,aws=warn"));
     // A second call in one process keeps the first subscriber.
-    drop(
-        tracing_subscriber::fmt()
-            .json()
-            .flatten_event(true)
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr)
-            .try_init(),
-    );
+    let log = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_writer(std::io::stderr)
+        .with_filter(filter);
+    drop(tracing_subscriber::registry().with(log).with(Metrics(print_line)).try_init());
 }

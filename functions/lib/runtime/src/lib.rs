@@ -7,6 +7,7 @@ mod config;
 mod executions;
 mod invoke;
 mod lambda;
+mod metrics;
 
 pub use application::SparkApplication;
 pub use config::Config;

@@ -3,7 +3,7 @@
 //! connection, more carefully.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use russh::client::Handle;
 use tokio::sync::Semaphore;
 
 use crate::attributes::Attributes;
+use crate::ceiling::{self, Ceiling, Place};
 use crate::connect::{self, Gate};
 use crate::endpoint::{Credentials, Endpoint};
 use crate::error::{Context, Error, Operation};
@@ -36,10 +37,24 @@ pub(crate) struct Line {
     handle: tokio::sync::Mutex<Option<Handle<Gate>>>,
     /// A transfer knows that it asked too much here.
     blamed: AtomicBool,
+    /// Given back when the connection is over.
+    place: Mutex<Option<Place>>,
 }
 
 impl Line {
     async fn connect(
+        endpoint: &Endpoint,
+        credentials: &Credentials,
+        patience: &Arc<Patience>,
+        ceiling: Option<&Ceiling>,
+    ) -> Result<Self, Error> {
+        let attempt = || Self::attempt(endpoint, credentials, patience);
+        let (mut line, place) = ceiling::admitted(ceiling, attempt).await?;
+        line.place = Mutex::new(place);
+        Ok(line)
+    }
+
+    async fn attempt(
         endpoint: &Endpoint,
         credentials: &Credentials,
         patience: &Arc<Patience>,
@@ -53,7 +68,8 @@ impl Line {
             let patience = Arc::clone(patience);
             let (link, capabilities, handle) = start::start(endpoint, connection, patience).await?;
             let handle = tokio::sync::Mutex::new(Some(handle));
-            Ok(Self { link, capabilities, handle, blamed: AtomicBool::new(false) })
+            let (blamed, place) = (AtomicBool::new(false), Mutex::default());
+            Ok(Self { link, capabilities, handle, blamed, place })
         };
         tokio::time::timeout(limit, attempt).await.unwrap_or_else(|_| {
             Err(Error::Timeout {
@@ -78,6 +94,7 @@ impl Line {
             let _ = handle.await;
         };
         let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+        drop(self.place.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
@@ -93,6 +110,9 @@ pub(crate) struct Inner {
     pub(crate) connections: AtomicUsize,
     /// posix-rename was announced and then refused as unknown.
     pub(crate) posix_refused: AtomicBool,
+    pub(crate) ceiling: Option<Ceiling>,
+    /// As the profile has it.
+    pub(crate) max_connections: Option<u32>,
     endpoint: Endpoint,
     credentials: Credentials,
     line: RwLock<Arc<Line>>,
@@ -106,9 +126,11 @@ impl Inner {
     pub(crate) async fn connect(
         endpoint: &Endpoint,
         credentials: &Credentials,
+        max_connections: Option<u32>,
     ) -> Result<Self, Error> {
         let patience = Patience::new(endpoint.timeouts.idle);
-        let line = Line::connect(endpoint, credentials, &patience).await?;
+        let ceiling = max_connections.and_then(|max| Ceiling::of(endpoint, max));
+        let line = Line::connect(endpoint, credentials, &patience, ceiling.as_ref()).await?;
         let capabilities = line.capabilities;
         Ok(Self {
             server: endpoint.server(),
@@ -120,6 +142,8 @@ impl Inner {
             turns: Arc::new(Semaphore::new(ALL_TURNS as usize)),
             connections: AtomicUsize::new(1),
             posix_refused: AtomicBool::new(false),
+            ceiling,
+            max_connections,
             endpoint: endpoint.clone(),
             credentials: credentials.clone(),
             line: RwLock::new(Arc::new(line)),
@@ -148,7 +172,9 @@ impl Inner {
             });
         }
         lost.close().await;
-        let line = Line::connect(&self.endpoint, &self.credentials, &self.patience).await?;
+        let ceiling = self.ceiling.as_ref();
+        let line =
+            Line::connect(&self.endpoint, &self.credentials, &self.patience, ceiling).await?;
         *self.line.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(line);
         self.connections.fetch_add(1, Ordering::Relaxed);
         if self.is_closed() {
@@ -281,6 +307,11 @@ impl Inner {
         }
     }
 
+    /// Connections that this account may have at once.
+    pub(crate) fn connections_at_once(&self) -> Option<u32> {
+        self.ceiling.as_ref().map(Ceiling::at_once).or(self.max_connections)
+    }
+
     /// Says how much this server takes at once.
     pub(crate) fn tell(&self) {
         let (reads, writes) = (self.reads.pace(), self.writes.pace());
@@ -292,6 +323,7 @@ impl Inner {
             writes_in_flight = writes.depth,
             files_at_once = self.slots.max(),
             connections = self.connections.load(Ordering::Relaxed),
+            connections_at_once = self.connections_at_once(),
             "effective SFTP concurrency"
         );
     }

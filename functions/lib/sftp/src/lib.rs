@@ -8,6 +8,7 @@
 
 mod algorithms;
 mod attributes;
+mod ceiling;
 mod connect;
 mod duplex;
 mod endpoint;
@@ -34,12 +35,13 @@ mod wire;
 mod writer;
 
 pub use attributes::{Attributes, Kind};
+pub use ceiling::share_connections;
 pub use domain::profile::Algorithms;
 pub use endpoint::{Credentials, Endpoint, REKEY_BYTES, Secret, Timeouts};
 pub use error::{Error, Operation};
 pub use links::Leads;
 pub use listing::{Entry, ListOptions};
-pub use profile::{connect_source, connect_target};
+pub use profile::{connect_source, connect_target, connections_at_once};
 pub use reader::Reader;
 pub use session::{Effective, RenamePolicy, Session};
 pub use start::{Capabilities, CheckFile};

@@ -3,6 +3,7 @@
 use domain::profile::{Rename, Source, SshAuth, Target};
 use domain::{ErrorClass, Failure, Given, SecretStore};
 
+use crate::ceiling::Ceiling;
 use crate::endpoint::REKEY_BYTES;
 use crate::{Credentials, Endpoint, RenamePolicy, Session, Timeouts};
 
@@ -14,16 +15,7 @@ pub async fn connect_source(
     source: &Source,
     secrets: &dyn SecretStore,
 ) -> Result<Session, Failure> {
-    let endpoint = Endpoint {
-        host: source.host.clone(),
-        port: source.port,
-        username: source.username.clone(),
-        host_keys: source.host_keys.clone(),
-        algorithms: source.algorithms,
-        timeouts: Timeouts::default(),
-        rekey_bytes: REKEY_BYTES,
-    };
-    connect(&endpoint, &source.auth, secrets).await
+    connect(&source_endpoint(source), &source.auth, source.max_connections, secrets).await
 }
 
 /// Connects to a partner's target.
@@ -34,7 +26,33 @@ pub async fn connect_target(
     target: &Target,
     secrets: &dyn SecretStore,
 ) -> Result<Session, Failure> {
-    let endpoint = Endpoint {
+    connect(&target_endpoint(target), &target.auth, target.max_connections, secrets).await
+}
+
+/// Connections that may be held at once now: at the source, and at the target.
+#[must_use]
+pub fn connections_at_once(source: &Source, target: &Target) -> (u32, u32) {
+    let now = |endpoint: &Endpoint, max| Ceiling::of(endpoint, max).map_or(max, |c| c.at_once());
+    (
+        now(&source_endpoint(source), source.max_connections),
+        now(&target_endpoint(target), target.max_connections),
+    )
+}
+
+fn source_endpoint(source: &Source) -> Endpoint {
+    Endpoint {
+        host: source.host.clone(),
+        port: source.port,
+        username: source.username.clone(),
+        host_keys: source.host_keys.clone(),
+        algorithms: source.algorithms,
+        timeouts: Timeouts::default(),
+        rekey_bytes: REKEY_BYTES,
+    }
+}
+
+fn target_endpoint(target: &Target) -> Endpoint {
+    Endpoint {
         host: target.host.clone(),
         port: target.port,
         username: target.username.clone(),
@@ -42,8 +60,7 @@ pub async fn connect_target(
         algorithms: target.algorithms,
         timeouts: Timeouts::default(),
         rekey_bytes: REKEY_BYTES,
-    };
-    connect(&endpoint, &target.auth, secrets).await
+    }
 }
 
 impl Session {
@@ -67,15 +84,16 @@ impl Session {
 async fn connect(
     endpoint: &Endpoint,
     auth: &SshAuth,
+    max_connections: u32,
     secrets: &dyn SecretStore,
 ) -> Result<Session, Failure> {
     let given = Given::default();
-    match login(endpoint, auth, secrets, &given).await {
+    match login(endpoint, auth, max_connections, secrets, &given).await {
         Err(failure)
             if failure.class == ErrorClass::Misconfigured && given.rotated(secrets).await =>
         {
             tracing::info!(server = endpoint.server(), "a secret was rotated: one more login");
-            login(endpoint, auth, secrets, &given).await
+            login(endpoint, auth, max_connections, secrets, &given).await
         }
         outcome => outcome,
     }
@@ -84,6 +102,7 @@ async fn connect(
 async fn login(
     endpoint: &Endpoint,
     auth: &SshAuth,
+    max_connections: u32,
     secrets: &dyn SecretStore,
     given: &Given,
 ) -> Result<Session, Failure> {
@@ -97,5 +116,5 @@ async fn login(
     if let Some(name) = &auth.password {
         credentials.password = Some(given.secret(secrets, name).await?.line()?.into());
     }
-    Ok(Session::connect(endpoint, &credentials).await?)
+    Ok(Session::connect_within(endpoint, &credentials, max_connections).await?)
 }

@@ -52,6 +52,9 @@ pub struct Effective {
     pub files_at_once: Option<usize>,
     /// Connections made so far: more than one when the server hung up under what was asked of it.
     pub connections: usize,
+    /// Connections that this account may have at once, all processes of the machine together: what
+    /// the profile allows, or less of late; `None` where nobody said.
+    pub connections_at_once: Option<u32>,
 }
 
 impl fmt::Debug for Session {
@@ -66,7 +69,21 @@ impl Session {
     /// # Errors
     /// Names the server and the fix; nothing secret is sent before the host key is accepted.
     pub async fn connect(endpoint: &Endpoint, credentials: &Credentials) -> Result<Self, Error> {
-        let inner = Inner::connect(endpoint, credentials).await?;
+        let inner = Inner::connect(endpoint, credentials, None).await?;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Connects as soon as fewer than `max_connections` of this account are held, where
+    /// [`crate::share_connections`] counts them.
+    ///
+    /// # Errors
+    /// As [`Session::connect`]; [`Error::TooManyConnections`] when no place was given back for long.
+    pub async fn connect_within(
+        endpoint: &Endpoint,
+        credentials: &Credentials,
+        max_connections: u32,
+    ) -> Result<Self, Error> {
+        let inner = Inner::connect(endpoint, credentials, Some(max_connections)).await?;
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -95,6 +112,7 @@ impl Session {
             writes_in_flight: writes.depth,
             files_at_once: self.inner.slots.max(),
             connections: self.inner.connections.load(Ordering::Relaxed),
+            connections_at_once: self.inner.connections_at_once(),
         }
     }
 
@@ -108,6 +126,9 @@ impl Session {
     pub async fn close(&self) {
         if !self.inner.is_closed() {
             self.inner.tell();
+            let (server, at_once) = (&self.inner.server, self.inner.connections_at_once());
+            let number = at_once.unwrap_or_default();
+            tracing::info!(target: domain::METRICS, server, sftp_connections_at_once = number);
         }
         self.inner.close().await;
     }

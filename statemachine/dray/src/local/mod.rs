@@ -96,6 +96,8 @@ pub type Ways = Arc<dyn Fn(&'static str, &S3Server) -> Store + Send + Sync>;
 pub struct Options {
     /// Folder that holds bucket, ledger and locks.
     pub state: PathBuf,
+    /// Folder where SFTP connections are counted together with those of other processes.
+    pub connections: PathBuf,
     /// Where secrets come from.
     pub secrets: Arc<dyn SecretStore>,
     /// Real Spark counts large members; without it, threads of this process do.
@@ -117,8 +119,10 @@ impl Options {
     /// Real time, no rehearsed failure, nobody watching.
     #[must_use]
     pub fn new(state: impl Into<PathBuf>, secrets: Arc<dyn SecretStore>) -> Self {
+        let state = state.into();
         Self {
-            state: state.into(),
+            connections: state.join("connections"),
+            state,
             secrets,
             spark: None,
             invocations: Rehearsals::new(),
@@ -148,6 +152,8 @@ impl Local {
         std::fs::create_dir_all(&options.state)
             .with_context(|| format!("cannot make the state folder {}", options.state.display()))?;
         let state = std::path::absolute(&options.state)?;
+        sftp::share_connections(&options.connections)
+            .with_context(|| format!("cannot make the folder {}", options.connections.display()))?;
         let s3 = S3Server::start(S3Options {
             folder: state.join("s3"),
             buckets: vec![BUCKET.to_owned()],

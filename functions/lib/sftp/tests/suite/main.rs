@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod algorithms;
 #[cfg(test)]
+mod ceiling;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod faults;

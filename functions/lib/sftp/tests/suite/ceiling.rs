@@ -1,0 +1,139 @@
+//! The ceiling over all processes of a machine: counted where it matters, among the kernel's sockets.
+
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sftp::{Credentials, Endpoint, Session, share_connections};
+
+use crate::conformance::{get, same};
+use crate::world::{World, endpoint, noise};
+
+/// What a partner allows.
+const NINE: u32 = 9;
+/// Sessions that each process wants at once.
+const WANTED: usize = 12;
+const FILE_BYTES: usize = 3_000_001;
+
+/// Established connections of this machine to that port, by the kernel's table.
+fn connections_to(port: u16) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let remote = format!(":{port:04X}");
+    let rows = table.lines().skip(1).map(|row| row.split_whitespace().collect::<Vec<_>>());
+    rows.filter(|row| row[2].ends_with(&remote) && row[3] == "01").count()
+}
+
+/// The most that were seen at once while `busy`.
+fn watch(port: u16, busy: &Arc<AtomicBool>) -> std::thread::JoinHandle<usize> {
+    let busy = Arc::clone(busy);
+    std::thread::spawn(move || {
+        let mut most = 0;
+        while busy.load(Ordering::SeqCst) {
+            most = most.max(connections_to(port));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        most
+    })
+}
+
+/// Every session reads the whole file; all of them are wanted at once.
+async fn crowd(endpoint: &Endpoint, credentials: &Credentials, path: &str, data: &[u8]) {
+    let mut tasks = Vec::new();
+    for _ in 0..WANTED {
+        let (endpoint, credentials) = (endpoint.clone(), credentials.clone());
+        let (path, data) = (path.to_owned(), data.to_vec());
+        tasks.push(tokio::spawn(async move {
+            let session = Session::connect_within(&endpoint, &credentials, NINE).await.unwrap();
+            same(&get(&session, &path, 0).await, &data);
+            session.close().await;
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+/// What the other processes do: this test starts itself again with a place to go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn worker() {
+    let Ok(told) = std::env::var("CEILING_WORKER") else { return };
+    let told: Vec<&str> = told.split('|').collect();
+    let [port, username, pin, key, folder, path] = told[..] else { panic!("{told:?}") };
+    share_connections(folder.as_ref()).unwrap();
+    let endpoint = endpoint(port.parse().unwrap(), username, vec![pin.to_owned()]);
+    let credentials = Credentials::private_key(&std::fs::read_to_string(key).unwrap());
+    crowd(&endpoint, &credentials, path, &noise(FILE_BYTES, 1)).await;
+}
+
+fn process(world: &World, folder: &str) -> Child {
+    let key = world.folder.parent().unwrap().join("user").display().to_string();
+    let (port, pin) = (world.endpoint.port.to_string(), &world.endpoint.host_keys[0]);
+    let path = world.remote("f");
+    let told: [&str; 6] = [&port, &world.endpoint.username, pin, &key, folder, &path];
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "ceiling::worker", "--nocapture"])
+        .env("CEILING_WORKER", told.join("|"))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Two processes, each of which wants more than the ceiling; the most connections at once.
+fn two_processes(max_startups: &str) -> usize {
+    let config = format!("MaxStartups {max_startups}\nMaxSessions 1");
+    let world = World::openssh_with(&["ed25519"], &["-t", "ed25519"], "", &config);
+    std::fs::write(world.folder.join("f"), noise(FILE_BYTES, 1)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().to_str().unwrap();
+    let busy = Arc::new(AtomicBool::new(true));
+    let watching = watch(world.endpoint.port, &busy);
+    let processes = [process(&world, folder), process(&world, folder)];
+    for mut process in processes {
+        assert!(process.wait().unwrap().success(), "a process did not read its files");
+    }
+    busy.store(false, Ordering::SeqCst);
+    watching.join().unwrap()
+}
+
+#[test]
+fn two_processes_together_hold_nine_connections_at_most() {
+    let most = two_processes("2:100:2");
+    assert!((2..=NINE as usize).contains(&most), "{most} connections at once");
+}
+
+#[test]
+fn a_server_that_lets_one_log_in_at_a_time_gets_everything_done() {
+    let most = two_processes("1:100:1");
+    assert!((1..=NINE as usize).contains(&most), "{most} connections at once");
+}
+
+#[test]
+fn what_a_killed_process_held_is_free_at_once() {
+    let world = World::openssh();
+    std::fs::write(world.folder.join("f"), noise(FILE_BYTES, 1)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = process(&world, folder.path().to_str().unwrap());
+    crate::world::wait_until("it holds connections", || connections_to(world.endpoint.port) > 0);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let mut second = process(&world, folder.path().to_str().unwrap());
+    assert!(second.wait().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fewer_are_held_once_a_real_server_turns_one_away() {
+    let world = World::proftpd_as(true, false, "MaxClients 3");
+    let folder = tempfile::tempdir().unwrap();
+    share_connections(folder.path()).unwrap();
+    let data = noise(FILE_BYTES, 1);
+    std::fs::write(world.folder.join("f"), &data).unwrap();
+    let busy = Arc::new(AtomicBool::new(true));
+    let watching = watch(world.endpoint.port, &busy);
+    crowd(&world.endpoint, &world.credentials, &world.remote("f"), &data).await;
+    busy.store(false, Ordering::SeqCst);
+    let most = watching.join().unwrap();
+    let session = Session::connect_within(&world.endpoint, &world.credentials, NINE).await.unwrap();
+    let at_once = session.effective().connections_at_once;
+    assert!(at_once.is_some_and(|number| number <= 3), "{at_once:?}, and {most} were seen");
+}
