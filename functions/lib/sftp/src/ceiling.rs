@@ -207,8 +207,9 @@ pub(crate) async fn admitted<T, F: Future<Output = Result<T, Error>>>(
     let Some(ceiling) = ceiling else { return Ok((connect().await?, None)) };
     let mut pause = ceiling.pause;
     for _ in 0..TURNED_AWAY_MAX {
-        let place = ceiling.enter().await?;
+        // In this order, so that whoever has a place is connected or about to be.
         let turn = ceiling.turn().await;
+        let place = ceiling.enter().await?;
         match connect().await {
             Err(Error::TooManyConnections { .. }) => ceiling.turned_away(),
             outcome => return Ok((outcome?, place)),
@@ -217,8 +218,8 @@ pub(crate) async fn admitted<T, F: Future<Output = Result<T, Error>>>(
         tokio::time::sleep(spread(pause)).await;
         pause *= 2;
     }
-    let place = ceiling.enter().await?;
     let _turn = ceiling.turn().await;
+    let place = ceiling.enter().await?;
     Ok((connect().await?, place))
 }
 

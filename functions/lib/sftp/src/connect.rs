@@ -26,7 +26,7 @@ const PACKET_BYTES: u32 = 65_535;
 const REKEY_AFTER: Duration = Duration::from_secs(3600);
 
 /// SSH's numbers for hanging up.
-pub(crate) const TOO_MANY_CONNECTIONS: u32 = 12;
+const TOO_MANY_CONNECTIONS: u32 = 12;
 pub(crate) const NO_MORE_METHODS: u32 = 14;
 
 /// An encrypted connection, not yet logged in.
@@ -48,12 +48,28 @@ impl Notes {
         self.offered.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The server's words, if it hung up because there are too many connections.
+    pub(crate) fn too_many(&self) -> Option<String> {
+        let (code, words) = self.hung_up()?;
+        (code == TOO_MANY_CONNECTIONS || is_about_number(&words)).then_some(words)
+    }
+
     /// How the connection ended, if it did: SSH's number, zero for none, and words.
     pub(crate) fn hung_up(&self) -> Option<(u32, String)> {
         let code = (*self.hung_up.lock().unwrap_or_else(PoisonError::into_inner))?;
         let farewell = self.farewell.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Some((code, farewell.unwrap_or_default()))
     }
+}
+
+/// Whether a server speaks of the number of connections when it hangs up. Some let an account log in
+/// first, and some give a number for the reason that means something else.
+fn is_about_number(words: &str) -> bool {
+    let words = words.to_lowercase();
+    let says = |list: &[&str]| list.iter().any(|word| words.contains(word));
+    says(&["too many", "maximum", "limit"])
+        && says(&["connection", "session", "client", "user", "login"])
+        && !says(&["authentication"])
 }
 
 /// Lets only a server with a pinned key through.

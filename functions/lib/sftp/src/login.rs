@@ -8,7 +8,7 @@ use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse as Promp
 use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, decode_secret_key};
 
 use crate::algorithms::rsa_hashes;
-use crate::connect::{Gate, NO_MORE_METHODS, Notes, TOO_MANY_CONNECTIONS};
+use crate::connect::{Gate, NO_MORE_METHODS, Notes};
 use crate::endpoint::{Credentials, Endpoint, Secret};
 use crate::error::{Error, Operation, RSA_IS_OLD};
 
@@ -244,8 +244,10 @@ impl Attempt<'_> {
         if matches!(error, russh::Error::NoAuthMethod) {
             return self.refused();
         }
+        if let Some(reason) = self.notes.too_many() {
+            return Error::TooManyConnections { server, reason };
+        }
         match self.notes.hung_up() {
-            Some((TOO_MANY_CONNECTIONS, reason)) => Error::TooManyConnections { server, reason },
             Some((NO_MORE_METHODS, _)) => self.refused(),
             Some((_, reason)) if reason.contains("uthentication failures") => self.refused(),
             said => Error::ConnectionLost {

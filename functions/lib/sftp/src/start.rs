@@ -1,12 +1,13 @@
 //! From a login to SFTP: the subsystem, the greeting, and what the server can do.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Buf;
 use russh::client::Handle;
 use russh::{ChannelMsg, ChannelOpenFailure};
 
-use crate::connect::{Connection, Gate};
+use crate::connect::{Connection, Gate, Notes};
 use crate::endpoint::Endpoint;
 use crate::error::{Context, Error, Operation};
 use crate::link::{Link, LinkError, Patience};
@@ -15,6 +16,9 @@ use crate::wire::{Reply, Request};
 
 /// The most that fits, with its head, into the 256 KiB that implementations allow.
 const LARGE_BYTES: u32 = 255 << 10;
+
+/// How long a server that hangs up is listened to.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// What the server said it can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +57,26 @@ pub(crate) async fn start(
     patience: Arc<Patience>,
 ) -> Result<(Link, Capabilities, Handle<Gate>), Error> {
     let Connection { handle, notes } = connection;
+    match open(endpoint, &handle, &notes, patience).await {
+        Ok((link, capabilities)) => Ok((link, capabilities, handle)),
+        Err(error @ (Error::ConnectionLost { .. } | Error::NoSftp { .. })) => {
+            // Its last word may still be on its way through the SSH layer.
+            let _ = tokio::time::timeout(LAST_WORD, handle).await;
+            Err(notes.too_many().map_or(error, |reason| Error::TooManyConnections {
+                server: endpoint.server(),
+                reason,
+            }))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn open(
+    endpoint: &Endpoint,
+    handle: &Handle<Gate>,
+    notes: &Notes,
+    patience: Arc<Patience>,
+) -> Result<(Link, Capabilities), Error> {
     let server = endpoint.server();
     let no_sftp = |reason: String| Error::NoSftp {
         server: endpoint.server(),
@@ -99,7 +123,7 @@ pub(crate) async fn start(
         return Err(no_sftp(format!("it speaks SFTP version {version}, needed is 3")));
     }
     let capabilities = capabilities(&link, &extensions).await.map_err(|e| context.link(e))?;
-    Ok((link, capabilities, handle))
+    Ok((link, capabilities))
 }
 
 async fn capabilities(
