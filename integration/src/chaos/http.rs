@@ -76,7 +76,7 @@ impl HttpDoor {
 impl Guard {
     async fn exchange(&self, mut client: TcpStream, server: &str) -> io::Result<()> {
         let request = Message::request(&mut client).await?;
-        match self.rules.request(self.stage, self.door) {
+        match self.rules.request(self.stage, self.door, &request.about()) {
             None => {
                 let answer = request.send(server).await?;
                 client.write_all(&answer.bytes()).await?;
@@ -279,6 +279,11 @@ impl Message {
     fn line(&self) -> &str {
         let line = self.head.lines().next().unwrap_or_default();
         line.split('?').next().unwrap_or_default().trim_end_matches(" HTTP/1.1")
+    }
+
+    /// The object or the report that it is about.
+    fn about(&self) -> String {
+        header(&self.head, "idempotency-key").unwrap_or_else(|| self.line()).to_owned()
     }
 
     /// The server's answer, whole.

@@ -168,6 +168,21 @@ impl Aim {
         (self.kind / 8) % of
     }
 
+    /// Whether it strikes one object, or one report, for as long as the run asks for it, and nothing
+    /// else: so one member fails beside others that are delivered.
+    pub(super) const fn is_stubborn(&self) -> bool {
+        match self.fault {
+            Fault::S3Busy | Fault::S3Half | Fault::S3Lost => self.kind >> 12 == 0,
+            Fault::ApiError => self.kind >> 12 < 6,
+            _ => false,
+        }
+    }
+
+    /// How many requests or connections are struck.
+    pub(super) const fn most(&self) -> u32 {
+        if self.is_stubborn() { 100 } else { self.times }
+    }
+
     /// The process does not outlive it as it was.
     pub(super) fn ends(&self) -> bool {
         matches!(self.fault, Fault::Kill | Fault::Freeze)

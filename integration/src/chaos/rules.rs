@@ -27,6 +27,8 @@ struct Armed {
     aim: Aim,
     seen: AtomicU32,
     struck: AtomicU32,
+    /// What a stubborn aim has chosen.
+    victim: Mutex<Option<String>>,
 }
 
 /// An aim whose moment has come.
@@ -49,7 +51,12 @@ pub(super) fn say(line: &str) {
 
 impl Rules {
     pub(super) fn new(aims: Vec<Aim>, rooms: Rooms) -> Self {
-        let armed = |aim| Armed { aim, seen: AtomicU32::new(0), struck: AtomicU32::new(0) };
+        let armed = |aim| Armed {
+            aim,
+            seen: AtomicU32::new(0),
+            struck: AtomicU32::new(0),
+            victim: Mutex::default(),
+        };
         Self {
             aims: aims.into_iter().map(armed).collect(),
             rooms,
@@ -64,19 +71,19 @@ impl Rules {
         self.aims.iter().any(|armed| armed.aim.stage == stage && armed.aim.door() == door)
     }
 
-    /// What befalls the next request of a stage.
-    pub(super) fn request(&self, stage: &str, door: Door) -> Option<Deed> {
-        self.next(door, |aim| aim.stage == stage)
+    /// What befalls the next request of a stage, which is about that object or report.
+    pub(super) fn request(&self, stage: &str, door: Door, about: &str) -> Option<Deed> {
+        self.next(door, about, |aim| aim.stage == stage)
     }
 
     /// What befalls the next connection to a partner's server.
     pub(super) fn connection(&self, door: Door) -> Option<Deed> {
         let calls = lock(&self.calls);
         let at_work = |aim: &Aim| calls.get(aim.stage.as_str()).is_some_and(|calls| *calls > 0);
-        self.next(door, at_work)
+        self.next(door, "", at_work)
     }
 
-    fn next(&self, door: Door, meant: impl Fn(&Aim) -> bool) -> Option<Deed> {
+    fn next(&self, door: Door, about: &str, meant: impl Fn(&Aim) -> bool) -> Option<Deed> {
         let meant = self
             .aims
             .iter()
@@ -85,9 +92,9 @@ impl Rules {
         let mut found = None;
         for (number, armed) in meant {
             let seen = armed.seen.fetch_add(1, Ordering::SeqCst) + 1;
-            let due =
-                seen >= armed.aim.nth && armed.struck.load(Ordering::SeqCst) < armed.aim.times;
-            if due && found.is_none() {
+            let struck = armed.struck.load(Ordering::SeqCst);
+            let due = seen >= armed.aim.nth && struck < armed.aim.most();
+            if due && found.is_none() && armed.means(about) {
                 found = Some(Deed { number, aim: armed.aim.clone() });
             }
         }
@@ -134,6 +141,17 @@ impl Rules {
         if self.struck(&deed, code) >= armed.aim.times {
             self.rooms.free_target();
         }
+    }
+}
+
+impl Armed {
+    /// Whether it strikes what this is about.
+    fn means(&self, about: &str) -> bool {
+        if !self.aim.is_stubborn() {
+            return true;
+        }
+        let mut victim = lock(&self.victim);
+        victim.get_or_insert_with(|| about.to_owned()) == about
     }
 }
 
