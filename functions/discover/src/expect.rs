@@ -54,6 +54,17 @@ pub(crate) async fn expected(
             rows.push(row);
         }
     }
+    if !rows.is_empty() {
+        let count = |state| rows.iter().filter(|row| row.state == state).count() as u64;
+        tracing::info!(
+            target: domain::METRICS,
+            partner = profile.partner,
+            expected_on_time = count(Arrival::OnTime),
+            expected_late = count(Arrival::Late),
+            expected_missing = count(Arrival::Missing),
+            expected_pending = count(Arrival::Pending),
+        );
+    }
     Ok((rows, warnings))
 }
 

@@ -117,6 +117,9 @@ impl Finish {
                 Verdict::Unacknowledged if !missing => Verdict::Delivered,
                 other => other,
             };
+            let lacking = acknowledged.missing.len() as u64;
+            let partner = run.keys().partner();
+            tracing::info!(target: domain::METRICS, partner, acknowledgements_missing = lacking);
             summary.acknowledged = Some(acknowledged);
             self.write(run, &summary).await?;
         }

@@ -34,7 +34,7 @@ pub enum Command {
     /// Reads each PROFILE, takes what is new at its source, and delivers it. What was delivered is
     /// remembered in the state folder, so running it again sends nothing twice. Partners run side
     /// by side; trouble of one does not touch another.
-    Run(RunArguments),
+    Run(Box<RunArguments>),
     /// Print what the partners' Spark jobs need on EMR Serverless, and set it there.
     ///
     /// Each partner's job has the executors, cores and memory that its profile says; an application
