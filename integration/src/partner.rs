@@ -19,6 +19,8 @@ pub enum Kind {
     OpenSsh,
     /// OpenSSH at the target; at the source one that heeds file permissions.
     OpenSshUnprivileged,
+    /// OpenSSH that lets two log in at a time, and opens one session for each connection.
+    OpenSshNarrow,
     /// The embedded server: starts at once, source by key, target by password.
     Embedded,
 }
@@ -133,8 +135,10 @@ impl Partner {
     pub(crate) fn start(name: &str, kind: Kind, secrets: &Path, api_url: &str) -> Self {
         let secret = |what: &str, text: &str| write(&secrets.join(name).join(what), text);
         let (source, source_end) = Server::start(kind, true);
-        let (target, target_end) =
-            Server::start(if kind == Kind::Embedded { kind } else { Kind::OpenSsh }, false);
+        let (target, target_end) = Server::start(
+            if kind == Kind::OpenSshUnprivileged { Kind::OpenSsh } else { kind },
+            false,
+        );
         secret("source-key", &source_end.credential);
         secret(
             if kind == Kind::Embedded { "target-password" } else { "target-key" },
@@ -143,7 +147,7 @@ impl Partner {
         secret("api-token", Api::TOKEN);
         let target_auth = match kind {
             Kind::Embedded => json!({"password": format!("{name}/target-password")}),
-            Kind::OpenSsh | Kind::OpenSshUnprivileged => {
+            Kind::OpenSsh | Kind::OpenSshUnprivileged | Kind::OpenSshNarrow => {
                 json!({"private_key": format!("{name}/target-key")})
             }
         };
@@ -197,6 +201,7 @@ impl Server {
         }
         let sshd = match kind {
             Kind::OpenSshUnprivileged => Sshd::start_unprivileged(),
+            Kind::OpenSshNarrow => Sshd::start_narrow(),
             Kind::OpenSsh | Kind::Embedded => Sshd::start(),
         };
         let profile = json!({

@@ -41,6 +41,15 @@ impl Sshd {
         Self::start_with("Subsystem sftp internal-sftp")
     }
 
+    /// A server that lets two log in at a time, and opens one session for each connection.
+    ///
+    /// # Panics
+    /// When sshd is missing or does not start.
+    #[must_use]
+    pub fn start_narrow() -> Self {
+        Self::start_with("Subsystem sftp internal-sftp\nMaxStartups 2:100:2\nMaxSessions 1")
+    }
+
     /// A server whose SFTP side heeds file permissions even when root runs the tests.
     ///
     /// # Panics
@@ -147,11 +156,13 @@ impl Drop for Sshd {
 fn listening(home: &Path, log: &Path, subsystem: &str) -> (Child, u16) {
     for _ in 0..10 {
         let port = free_port();
+        let own = subsystem.contains("MaxStartups");
+        let limits = if own { "" } else { "MaxStartups 100\nMaxSessions 100\n" };
         let config = format!(
             "ListenAddress 127.0.0.1\nPort {port}\nHostKey {home}/host\n\
              AuthorizedKeysFile {home}/user.pub\nStrictModes no\nUsePAM no\n\
              PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n\
-             PidFile none\nMaxStartups 100\nMaxSessions 100\nLogLevel VERBOSE\n{subsystem}\n",
+             PidFile none\nLogLevel VERBOSE\n{limits}{subsystem}\n",
             home = home.display(),
         );
         std::fs::write(home.join("config"), config).expect("sshd's configuration");

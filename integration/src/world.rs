@@ -68,7 +68,9 @@ impl World {
         let api = Api::start();
         let opener = match kind {
             Kind::Embedded => Opener::Generated(generated()),
-            Kind::OpenSsh | Kind::OpenSshUnprivileged => Opener::Gpg(Gpg::shared()),
+            Kind::OpenSsh | Kind::OpenSshUnprivileged | Kind::OpenSshNarrow => {
+                Opener::Gpg(Gpg::shared())
+            }
         };
         let partner = Partner::start("acme", kind, &secrets, &api.url);
         let world = Self { api, partner, state, secrets, opener, root };

@@ -9,6 +9,8 @@ mod chaos;
 #[cfg(test)]
 mod checkpoints;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod credentials;
 #[cfg(test)]
 mod demo;

@@ -2,6 +2,9 @@
 //!
 //! Handles and file names are bytes, as the protocol has them; a status may carry any code and may
 //! lack its text. Everything here comes from the other side and nothing of it is trusted.
+//!
+//! The client of `russh-sftp` ends the session on a status above 8, and reads handles and names as
+//! text; its server side is the embedded server's.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut, TryGetError};
 use domain::names;
