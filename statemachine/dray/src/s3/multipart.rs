@@ -71,11 +71,21 @@ pub(super) fn create(folder: &Folder, place: &Place) -> S3Result<String> {
     let path = folder.uploads().join(&id);
     let target = Target { key: place.key.clone(), bucket: place.bucket.clone() };
     let target = serde_json::to_vec(&target).map_err(io::Error::from).map_err(broken)?;
-    fs::create_dir(&path).map_err(broken)?;
-    File::create_new(path.join(WHOLE_FILE)).map_err(broken)?;
-    fs::write(path.join(TARGET_FILE), target).map_err(broken)?;
+    if let Err(error) = fs::create_dir(&path).and_then(|()| furnish(&path, &target)) {
+        // On a full disk. Half an upload would be one that nobody can abort.
+        let _nothing_there = fs::remove_dir_all(&path);
+        return Err(broken(error));
+    }
     folder.slots.begin(&id);
     Ok(id)
+}
+
+/// Puts into the folder of an upload what makes it one; the target comes last, and whole.
+fn furnish(upload: &Path, target: &[u8]) -> io::Result<()> {
+    File::create_new(upload.join(WHOLE_FILE))?;
+    let unfinished = upload.join(TARGET_FILE).with_extension("new");
+    fs::write(&unfinished, target)?;
+    fs::rename(unfinished, upload.join(TARGET_FILE))
 }
 
 /// The folder of an upload that exists and belongs to this key.
