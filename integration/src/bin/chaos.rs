@@ -48,13 +48,13 @@ fn run_child(orders: &Path) -> ExitCode {
     }
 }
 
-/// Tries the seeds, as many at once as there are processors, or `JOBS`.
+/// Tries the seeds, two at once for each processor, for they often wait, or `JOBS`.
 fn many(first: u64, seeds: u64) -> ExitCode {
     let Ok(program) = std::env::current_exe() else { return ExitCode::FAILURE };
     let evidence = PathBuf::from("target/chaos");
     let jobs = std::env::var("JOBS").ok().and_then(|jobs| jobs.parse().ok());
     let jobs: usize =
-        jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
+        jobs.unwrap_or_else(|| 2 * std::thread::available_parallelism().map_or(1, usize::from));
     let tally = Mutex::new(Tally::default());
     let next = AtomicU64::new(first);
     std::thread::scope(|scope| {

@@ -34,6 +34,12 @@ impl Dice {
         1 + self.below(below.min(most))
     }
 
+    /// Bytes that nobody can pack, none of which means anything in CSV.
+    pub(super) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let bytes = std::iter::repeat_with(|| self.next().to_le_bytes()).flatten();
+        bytes.map(|byte| if byte < b'-' { byte | 0x80 } else { byte }).take(count).collect()
+    }
+
     /// In another order.
     pub(super) fn shuffle<T>(&mut self, these: &mut [T]) {
         for last in (1..these.len()).rev() {

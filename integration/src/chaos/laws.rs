@@ -292,9 +292,11 @@ fn leftovers(world: &World) -> Vec<String> {
         None => found.push("there is no lease".to_owned()),
     }
     let uploads = fs::read_dir(world.state.join("s3/.uploads")).into_iter().flatten().flatten();
-    let open = uploads.filter(|upload| upload.path().is_dir()).count();
-    if open > 0 {
-        found.push(format!("{open} multipart uploads are open"));
+    // Without one, it is what a process that was killed had begun to make.
+    let targets = uploads.map(|upload| upload.path().join("target.json"));
+    let open: Vec<String> = targets.filter_map(|target| fs::read_to_string(target).ok()).collect();
+    if !open.is_empty() {
+        found.push(format!("multipart uploads are open: {open:?}"));
     }
     found
 }

@@ -222,6 +222,8 @@ pub struct Plan {
     pub after: After,
     /// Whether invocations end early and go on in the next one.
     pub hurry: bool,
+    /// Whether files are there that the bucket takes in several parts.
+    pub large: bool,
     /// The runs, each with what befalls it.
     pub runs: Vec<Vec<Aim>>,
 }
@@ -244,6 +246,8 @@ impl Plan {
             false => dice.one(&[After::Keep, After::Move, After::Delete]),
         };
         let (openssh, hurry) = (dice.below(2) == 0, dice.below(4) == 0);
+        // In a hurry, a large file takes hundreds of invocations.
+        let large = dice.below(2) == 0 && !hurry;
         let mut runs: Vec<Vec<Aim>> = Vec::new();
         for aim in aims {
             match runs.last_mut().filter(|run| dice.below(3) > 0 && fit(run, &aim)) {
@@ -254,7 +258,7 @@ impl Plan {
                 None => runs.push(vec![aim]),
             }
         }
-        Self { seed, openssh, after, hurry, runs }
+        Self { seed, openssh, after, hurry, large, runs }
     }
 }
 

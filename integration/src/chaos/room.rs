@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// What fills a file system.
 const BALLAST: &str = "ballast";
 /// Of a small file system.
-const SIZE: &str = "size=16m,mode=777";
+const SIZE: &str = "size=96m,mode=777";
 
 /// The disks that a run may find full.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -53,16 +53,20 @@ impl Drop for Small {
 /// The disks, and which of them is full.
 pub(super) struct Rooms {
     disks: Disks,
+    state_full: AtomicBool,
     target_full: AtomicBool,
 }
 
 impl Rooms {
     pub(super) fn new(disks: Disks) -> Self {
-        Self { disks, target_full: AtomicBool::new(false) }
+        Self { disks, state_full: AtomicBool::default(), target_full: AtomicBool::default() }
     }
 
     /// From now on nothing can be written to the state folder.
     pub(super) fn fill_state(&self) {
+        if self.state_full.swap(true, Ordering::SeqCst) {
+            return;
+        }
         match &self.disks.state {
             Some(folder) => fill(folder),
             None => limit("0:"),
@@ -70,6 +74,7 @@ impl Rooms {
     }
 
     pub(super) fn free_state(&self) {
+        self.state_full.store(false, Ordering::SeqCst);
         match &self.disks.state {
             Some(folder) => empty(folder),
             None => limit("unlimited:"),
@@ -99,7 +104,7 @@ impl Rooms {
 /// Takes all the room that there is, to the last byte.
 fn fill(folder: &Path) {
     let mut file = File::create(folder.join(BALLAST)).expect("ballast");
-    for piece in [vec![0; 1 << 18], vec![0; 1 << 12], vec![0; 1]] {
+    for piece in [vec![0; 1 << 20], vec![0; 1 << 12], vec![0; 1]] {
         while file.write_all(&piece).is_ok() {}
     }
 }

@@ -14,12 +14,17 @@ use super::fate::{Fate, send};
 use super::laws::{Asked, DONE, Laws, content_left};
 use super::plan::{After, Aim, Fault, Plan};
 use super::room::{Disks, Small, empty};
-use crate::{Kind, Sample, World};
+use crate::{Kind, Member, Sample, World};
 
 /// Members above this many bytes are counted by the job.
 const LARGE_ABOVE_BYTES: u64 = 2000;
 /// Runs that make up for aims that never came to their moment.
 const AGAIN: usize = 3;
+/// Stages that take bytes to the bucket or from it, many at a time.
+const STREAMS: [&str; 4] = ["download", "unpack", "encrypt", "upload"];
+/// Of a member that the bucket takes in two parts, at least, packed or not.
+const LARGE_BYTES: usize = 5_500_000;
+const LINE_BYTES: usize = 64;
 /// Clean runs until one finds nothing: one that delivers, and one that finds nothing.
 const CLEAN: usize = 2;
 
@@ -117,6 +122,25 @@ pub fn try_seed(seed: u64, program: &Path, evidence: &Path) -> Outcome {
     }
 }
 
+/// A zip with a member that does not compress, and a small one.
+fn large(stem: &str, dice: &mut Dice) -> Sample {
+    let lines = LARGE_BYTES / LINE_BYTES + dice.below(10_000) as usize;
+    let mut noise = dice.bytes(lines * LINE_BYTES);
+    noise.iter_mut().skip(LINE_BYTES - 1).step_by(LINE_BYTES).for_each(|byte| *byte = b'\n');
+    // The first line is the header.
+    let records = lines as u64 - 1;
+    let small = crate::csv(3, 2);
+    let bytes = crate::zip(&[("noise.bin", &noise), ("small.csv", &small)]);
+    let member = |path: &str, bytes, records| Member {
+        path: path.to_owned(),
+        delivered_as: format!("{stem}_{path}"),
+        bytes,
+        records,
+    };
+    let members = vec![member("noise.bin", noise, records), member("small.csv", small, 2)];
+    Sample { name: format!("{stem}.zip"), bytes, members }
+}
+
 fn world(plan: &Plan) -> World {
     let mut world = World::new(if plan.openssh { Kind::OpenSsh } else { Kind::Embedded });
     let profile = &mut world.partner.profile;
@@ -145,7 +169,8 @@ impl Under<'_> {
     /// One run with those aims; returns the aims that did not strike.
     fn strike(&mut self, aims: &[Aim]) -> Vec<Aim> {
         self.runs += 1;
-        self.lay();
+        let streams = aims.iter().any(|aim| STREAMS.contains(&aim.stage.as_str()));
+        self.lay(self.plan.large && streams);
         let folder = self.logs.join(format!("run-{}", self.runs));
         std::fs::create_dir(&folder).expect("a folder for logs");
         let has = |fault| aims.iter().any(|aim| aim.fault == fault);
@@ -217,7 +242,7 @@ impl Under<'_> {
     }
 
     /// New files for a run, so that every stage has something to do.
-    fn lay(&mut self) {
+    fn lay(&mut self, large_too: bool) {
         let (run, dice) = (self.runs, &mut self.dice);
         let many = 90 + dice.skewed(3000);
         let salt = run * 100 + (self.plan.seed % 97) as usize;
@@ -230,6 +255,9 @@ impl Under<'_> {
             0 => samples.push(Sample::gz(&format!("stock-{run}.csv"), dice.below(900), salt + 9)),
             1 => samples.push(Sample::tar_gz(&format!("old-{run}"), &[("a/b.csv", 5)], salt + 11)),
             _ => {}
+        }
+        if large_too {
+            samples.push(large(&format!("large-{run}"), dice));
         }
         for sample in samples {
             self.laws.lay(&self.world, sample);
