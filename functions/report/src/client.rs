@@ -90,20 +90,19 @@ impl Client {
         request.body(bytes).send().await.map_err(|error| self.unreachable(&error))
     }
 
-    /// The first bytes of an answer; the rest is not read, however long it is. Some more than are kept,
-    /// so that none of them is half of a secret.
+    /// The first bytes of an answer, without secrets; the rest is not read, however long it is.
     async fn beginning(&self, mut response: Response) -> String {
         let mut bytes = Vec::new();
-        while bytes.len() < 2 * ANSWER_BYTES {
+        let mut cut = false;
+        while !cut {
             match response.chunk().await {
                 Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
                 // The status is the answer; a body that breaks off changes nothing.
                 Ok(None) | Err(_) => break,
             }
+            cut = bytes.len() >= 2 * ANSWER_BYTES;
         }
-        let mut text = self.auth.redact(&String::from_utf8_lossy(&bytes)).await;
-        text.truncate(text.floor_char_boundary(ANSWER_BYTES));
-        text
+        kept(self.auth.redact(&String::from_utf8_lossy(&bytes)).await, cut)
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
@@ -176,6 +175,13 @@ fn retry_after(response: &Response) -> Option<Duration> {
     Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
 }
 
+/// What is kept of an answer. Where the reading of it was cut, its end may be half of a secret.
+fn kept(mut text: String, cut: bool) -> String {
+    let whole = if cut { text.len().saturating_sub(ANSWER_BYTES) } else { text.len() };
+    text.truncate(text.floor_char_boundary(whole.min(ANSWER_BYTES)));
+    text
+}
+
 /// The last error of the chain names the cause; the outer ones repeat the URL.
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
@@ -183,4 +189,22 @@ fn innermost(error: &reqwest::Error) -> String {
         cause = inner;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_answer_the_beginning_is_kept_and_no_half_secret() {
+        let long = "x".repeat(3 * ANSWER_BYTES);
+        assert_eq!(kept("short".to_owned(), false), "short");
+        assert_eq!(kept(long.clone(), false).len(), ANSWER_BYTES);
+        assert_eq!(kept(long, true).len(), ANSWER_BYTES);
+        // Little is left of it, and of what may be half a secret nothing.
+        let half = "s".repeat(ANSWER_BYTES - 1);
+        assert_eq!(kept(format!("said: (redacted) {half}"), true), "said: (redacted)");
+        assert_eq!(kept("ü".repeat(ANSWER_BYTES) + "u", false).len(), ANSWER_BYTES);
+        assert_eq!(kept("u".to_owned() + &"ü".repeat(ANSWER_BYTES), false).len(), ANSWER_BYTES - 1);
+    }
 }

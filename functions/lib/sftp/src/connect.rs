@@ -152,7 +152,12 @@ pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Connection, Error> {
         match (error, notes.offered()) {
             (russh::Error::UnknownKey, Some((algorithm, fingerprint))) => {
                 offered.push(fingerprint);
+                let asked = kinds.len();
                 kinds.retain(|candidate| !same_key_type(candidate, &algorithm));
+                // A server that shows a kind it was not asked for would show it for ever.
+                if kinds.len() == asked {
+                    break;
+                }
             }
             (russh::Error::NoCommonAlgo { kind: AlgorithmKind::Key, .. }, _)
                 if !offered.is_empty() =>
