@@ -73,7 +73,9 @@ fn the_real_one_is_proven_at_every_size() {
             let proof = case.prove(&case.ciphertext).unwrap();
             assert_eq!(proof.plaintext_bytes, bytes as u64);
             assert_eq!(hex::encode(proof.plaintext_sha256), case.sealed.plaintext_sha256_hex());
-            assert_eq!(proof.ciphertext_sha256, <[u8; 32]>::from(Sha256::digest(&case.ciphertext)));
+            let stored: [u8; 32] = Sha256::digest(&case.ciphertext).into();
+            assert_eq!(proof.ciphertext_sha256, stored);
+            assert_eq!(proof.ciphertext_sha256_hex(), hex::encode(stored));
             assert_eq!(proof.ciphertext_bytes, case.ciphertext.len() as u64);
         }
     }
