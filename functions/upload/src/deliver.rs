@@ -266,8 +266,14 @@ async fn rename(
     receipt: &Receipt,
 ) -> Result<(), Failure> {
     let path = &receipt.remote_path;
-    let policy = session.rename_policy(target, receipt.resend.is_some());
-    let Err(error) = session.rename(temporary_path, path, policy).await else { return Ok(()) };
+    let policy = || session.rename_policy(target, receipt.resend.is_some());
+    let first = policy();
+    let mut renamed = session.rename(temporary_path, path, first).await;
+    // A server that announces a way and then does not know it may have another one.
+    if matches!(renamed, Err(sftp::Error::Unsupported { .. })) && policy() != first {
+        renamed = session.rename(temporary_path, path, policy()).await;
+    }
+    let Err(error) = renamed else { return Ok(()) };
     let failure = Failure::from(error);
     let moved = session.stat(temporary_path).await?.is_none();
     let there = session.stat(path).await?.is_some_and(|found| found.size == receipt.sealed_bytes);
