@@ -178,6 +178,16 @@ impl Aim {
         }
     }
 
+    /// Whether a request is one of those that it counts. Most that befall an upload's requests are
+    /// about the ledger's rows, on which the steps of a delivery hang.
+    pub(super) fn heeds(&self, about: &str) -> bool {
+        let steps = matches!(self.fault, Fault::Kill | Fault::Freeze | Fault::S3Lost)
+            && self.stage == "upload"
+            && self.door() == Door::Bucket
+            && (self.kind >> 10) % 4 > 0;
+        !steps || (about.starts_with("PUT ") && about.contains("/ledger/"))
+    }
+
     /// How many requests or connections are struck.
     pub(super) const fn most(&self) -> u32 {
         if self.is_stubborn() { 100 } else { self.times }

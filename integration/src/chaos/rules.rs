@@ -73,7 +73,7 @@ impl Rules {
 
     /// What befalls the next request of a stage, which is about that object or report.
     pub(super) fn request(&self, stage: &str, door: Door, about: &str) -> Option<Deed> {
-        self.next(door, about, |aim| aim.stage == stage)
+        self.next(door, about, |aim| aim.stage == stage && aim.heeds(about))
     }
 
     /// What befalls the next connection to a partner's server.

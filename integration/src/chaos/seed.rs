@@ -281,7 +281,7 @@ impl Under<'_> {
             self.laws.between(&self.world, &when);
             let verdict = ended.summary.as_ref().map(|summary| summary.verdict);
             self.told.push(format!("{when}: {:?} {verdict:?}", ended.outcome.status));
-            if let Some(left) = content_left(&self.world, &ended.run) {
+            if let Some(left) = content_left(&self.world, &ended.run).filter(|_| is_well(&ended)) {
                 self.laws.broken.push(format!("{when}: {left}"));
             }
             quiet = is_well(&ended) && verdict == Some(Verdict::Nothing);
