@@ -51,7 +51,7 @@ rehearsal: tools ## a member of 3 GiB through invocations of a second and five k
 	REHEARSAL_MIB=3072 REHEARSAL_SECONDS=1 $(CARGO) nextest run --locked --release --package integration \
 	  --success-output final a_giant_member
 
-chaos: tools ## SEEDS seeds of chaos from SEED on, and a histogram of which fault struck which stage
+chaos: packages ## SEEDS seeds of chaos from SEED on, and a histogram of which fault struck which stage
 	$(CARGO) run --locked --package integration --bin chaos -- $(SEED) $(SEEDS)
 
 fuzz: ## every fuzz target for FUZZ_SECONDS, from fresh seeds
