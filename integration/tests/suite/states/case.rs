@@ -83,7 +83,7 @@ pub(super) fn expected() -> BTreeMap<String, Vec<u8>> {
 
 impl Case {
     pub(super) fn new() -> Self {
-        let mut world = World::embedded();
+        let mut world = World::openssh();
         world.partner.profile["records"]["large_above_bytes"] = LARGE_ABOVE_BYTES.into();
         let then = SystemTime::UNIX_EPOCH + Duration::from_secs(1_772_000_000);
         for sample in samples() {
