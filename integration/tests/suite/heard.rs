@@ -151,6 +151,7 @@ async fn a_manifest_is_sent_once_though_finish_runs_twice_and_the_partner_takes_
             }
         }));
         let ended = world.run_with(options, world.start()).await;
+        assert_eq!(ended.outcome.error, None, "{rename}: {:?}", ended.outcome.cause);
         let summary = ended.summary.expect("a summary");
         assert_eq!(summary.verdict, Verdict::Delivered, "{rename}: {summary:?}");
         assert!(summary.manifest.is_some());
