@@ -276,9 +276,9 @@ impl Message {
         Ok(Self { head: head.replacen("\r\n", "\r\nconnection: close\r\n", 1), body })
     }
 
+    /// Method, path and query.
     fn line(&self) -> &str {
-        let line = self.head.lines().next().unwrap_or_default();
-        line.split('?').next().unwrap_or_default().trim_end_matches(" HTTP/1.1")
+        self.head.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1")
     }
 
     /// The object or the report that it is about.

@@ -129,15 +129,13 @@ impl Aim {
             _ => 50 + dice.below(500),
         };
         let (nth, kind) = (dice.skewed(20) as u32, dice.below(1 << 16) as u32);
-        Self {
-            stage: stage.to_owned(),
-            fault,
-            nth,
-            times,
-            kind,
-            bytes: dice.skewed(1 << 14),
-            millis,
+        let bytes = dice.skewed(1 << 14);
+        let mut aim = Self { stage: stage.to_owned(), fault, nth, times, kind, bytes, millis };
+        if aim.is_choosy() {
+            // Of these there are fewer.
+            aim.nth = 1 + aim.nth % if stage == "upload" { 9 } else { 4 };
         }
+        aim
     }
 
     pub(super) fn door(&self) -> Door {
@@ -178,14 +176,23 @@ impl Aim {
         }
     }
 
-    /// Whether a request is one of those that it counts. Most that befall an upload's requests are
-    /// about the ledger's rows, on which the steps of a delivery hang.
-    pub(super) fn heeds(&self, about: &str) -> bool {
-        let steps = matches!(self.fault, Fault::Kill | Fault::Freeze | Fault::S3Lost)
-            && self.stage == "upload"
+    /// Whether it counts only requests on which the steps of its stage hang: writes of the ledger's
+    /// rows, and uploads in parts.
+    fn is_choosy(&self) -> bool {
+        let stages = ["download", "unpack", "encrypt", "upload"];
+        matches!(self.fault, Fault::Kill | Fault::Freeze | Fault::S3Lost)
             && self.door() == Door::Bucket
-            && (self.kind >> 10) % 4 > 0;
-        !steps || (about.starts_with("PUT ") && about.contains("/ledger/"))
+            && stages.contains(&self.stage.as_str())
+            && (self.kind >> 10) % 4 > 0
+    }
+
+    /// Whether a request is one of those that it counts.
+    pub(super) fn heeds(&self, about: &str) -> bool {
+        match (self.is_choosy(), self.stage == "upload") {
+            (false, _) => true,
+            (true, true) => about.starts_with("PUT ") && about.contains("/ledger/"),
+            (true, false) => about.contains("?uploads") || about.contains("uploadId="),
+        }
     }
 
     /// How many requests or connections are struck.
@@ -201,7 +208,8 @@ impl Aim {
     /// The same, earlier: where it never came to its moment.
     pub(super) fn earlier(&self) -> Self {
         let [nth, bytes, millis] = [u64::from(self.nth), self.bytes, self.millis].map(|n| n / 4);
-        Self { nth: nth.max(1) as u32, bytes, millis, ..self.clone() }
+        let kind = self.kind & !(3 << 10);
+        Self { nth: nth.max(1) as u32, bytes, millis, kind, ..self.clone() }
     }
 
     fn place(&self) -> usize {
@@ -255,9 +263,10 @@ impl Plan {
             true => dice.one(&[After::Move, After::Delete]),
             false => dice.one(&[After::Keep, After::Move, After::Delete]),
         };
-        let (openssh, hurry) = (dice.below(2) == 0, dice.below(4) == 0);
+        let parts = aims.iter().any(|aim| aim.is_choosy() && aim.stage != "upload");
         // In a hurry, a large file takes hundreds of invocations.
-        let large = dice.below(2) == 0 && !hurry;
+        let (openssh, hurry) = (dice.below(2) == 0, dice.below(4) == 0 && !parts);
+        let large = parts || (dice.below(3) == 0 && !hurry);
         let mut runs: Vec<Vec<Aim>> = Vec::new();
         for aim in aims {
             match runs.last_mut().filter(|run| dice.below(3) > 0 && fit(run, &aim)) {
