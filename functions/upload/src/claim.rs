@@ -77,6 +77,16 @@ pub(crate) async fn again(
     Ok((same && open).then(|| Box::new(Held { row: found.value, etag: found.etag, key })))
 }
 
+/// Claims of this run that another run has taken over: it swept what they had written, and what they
+/// wrote since then is swept by nobody else.
+pub(crate) async fn taken_over(run: &Run, name: &Name) -> Result<Vec<Claim>, Failure> {
+    let key = keys::ledger_member(run.keys().partner(), name.id());
+    let row = run.store().get::<LedgerRow>(&key).await?.map(|found| found.value);
+    let claims = row.into_iter().flat_map(|row| row.earlier);
+    // A missing temporary file would speak for a rename that had begun.
+    Ok(claims.filter(|claim| claim.run == run.keys().run() && !claim.renaming).collect())
+}
+
 impl Held {
     /// The claim that this invocation works under.
     pub(crate) fn claim(&self) -> &Claim {
@@ -139,7 +149,7 @@ impl Held {
     /// `Transient` when either is not.
     pub(crate) async fn confirm(&mut self, run: &Run, receipt: &Receipt) -> Result<(), Failure> {
         if !holds_lease(run.store(), run.keys().partner(), run.keys().run()).await? {
-            return Err(lost(&receipt.name, "the partner's lease is no longer this run's"));
+            return Err(lease_lost(run));
         }
         self.row.claim.renaming = true;
         self.row.claim.receipt = receipt.clone();
@@ -170,6 +180,18 @@ fn written(outcome: PutOutcome, name: &Name) -> Result<ETag, Failure> {
         PutOutcome::Written(etag) => Ok(etag),
         PutOutcome::Refused => Err(lost(name, "another invocation wrote its ledger row first")),
     }
+}
+
+pub(crate) const LEASE_LOST: &str = "upload.lease_lost";
+
+pub(crate) fn lease_lost(run: &Run) -> Failure {
+    Failure::transient(
+        LEASE_LOST,
+        format!(
+            "Nothing was delivered: the lease of partner {} is no longer this run's.",
+            run.keys().partner()
+        ),
+    )
 }
 
 fn lost(name: &Name, why: &str) -> Failure {

@@ -10,7 +10,7 @@ use sftp::Session;
 use storage::runs::{Reached, Run, holds_lease};
 
 use crate::Upload;
-use crate::claim::{Claimed, Held, again, claim};
+use crate::claim::{Claimed, Held, LEASE_LOST, again, claim, lease_lost, taken_over};
 use crate::place::{Place, final_path, free_or_refuse, is_taken, sweep, temporary_path};
 use crate::transfer::{CIPHERTEXT_CHANGED, Progress, Transfer};
 use crate::verify::{Check, Expected, MISMATCH, ReadBack, lost_source, mismatch, verify_path};
@@ -32,10 +32,11 @@ pub(crate) async fn deliver(
     };
     let final_path = final_path(target, &item, &sealed)?;
     let draft = draft(run, &item, &sealed, &final_path);
+    let work = Delivery { run, target, session, name, deadline };
     if !holds_lease(run.store(), run.keys().partner(), run.keys().run()).await? {
+        work.leave().await?;
         return Err(lease_lost(run));
     }
-    let work = Delivery { run, target, session, name, deadline };
     let begun = match work.go_on(&draft).await? {
         Some((held, progress)) => Begun::Ready(held, progress),
         None => work.begin(&draft, &item, &sealed).await?,
@@ -77,6 +78,13 @@ enum Begun {
 }
 
 impl Delivery<'_> {
+    /// Removes what this run has written since another one took over from it and swept.
+    async fn leave(&self) -> Result<(), Failure> {
+        let claims = taken_over(self.run, self.name).await?;
+        sweep(self.session, self.target, &claims).await;
+        Ok(())
+    }
+
     /// Goes on with what an earlier invocation of this run had begun, if that still stands.
     async fn go_on(&self, draft: &Receipt) -> Result<Option<(Box<Held>, Progress)>, Failure> {
         let kept: Option<Progress> = self.run.progress(Upload::NAME, self.name).await?;
@@ -171,22 +179,17 @@ impl Delivery<'_> {
                 run.forget_progress(Upload::NAME, name).await?;
                 return Err(Failure { class: ErrorClass::Transient, ..failure });
             }
-            held.confirm(run, &receipt).await?;
+            if let Err(failure) = held.confirm(run, &receipt).await {
+                if failure.code == LEASE_LOST {
+                    self.leave().await?;
+                }
+                return Err(failure);
+            }
             rename(session, target, &path, &receipt).await?;
         }
         receipt.remote_mtime_seconds = arrived(session, &receipt).await?;
         Ok(Some((receipt, held)))
     }
-}
-
-fn lease_lost(run: &Run) -> Failure {
-    Failure::transient(
-        "upload.lease_lost",
-        format!(
-            "Nothing was sent: the lease of partner {} is no longer this run's.",
-            run.keys().partner()
-        ),
-    )
 }
 
 fn draft(run: &Run, item: &MemberItem, sealed: &Sealed, remote_path: &str) -> Receipt {

@@ -183,7 +183,7 @@ impl Aim {
         matches!(self.fault, Fault::Kill | Fault::Freeze | Fault::S3Lost)
             && self.door() == Door::Bucket
             && stages.contains(&self.stage.as_str())
-            && (self.kind >> 10) % 4 > 0
+            && !(self.kind >> 10).is_multiple_of(4)
     }
 
     /// Whether a request is one of those that it counts.

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use domain::items::Lease;
+use domain::items::{Claim, Lease, LedgerRow};
 use domain::keys::Inbox;
 use domain::{ErrorClass, Failure};
 use integration::World;
@@ -129,6 +129,32 @@ async fn a_process_that_wakes_up_without_its_lease_sends_nothing() {
     drop(store.put(&key, &ours, Condition::Any).await.expect("S3"));
     halfway.upload_to_the_end().await;
     halfway.assert_delivered(&content);
+}
+
+/// It was frozen, another run took over and swept, and then it went on for a while.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_wakes_up_after_another_run_took_over_leaves_nothing_behind() {
+    let content = noise(BYTES);
+    for renaming in [false, true] {
+        let halfway = Halfway::uploading(&content, 8).await;
+        let store = halfway.local.store();
+        let key = domain::keys::lease("acme");
+        let ours = store.get::<Lease>(&key).await.expect("S3").expect("a lease").value;
+        let run = "20260301T070000Z-00000000";
+        let theirs = Lease { run: run.to_owned(), ..ours };
+        drop(store.put(&key, &theirs, Condition::Any).await.expect("S3"));
+        let rows = store.list("ledger/acme/members/").await.expect("S3");
+        let mut row = store.get::<LedgerRow>(&rows[0].key).await.expect("S3").expect("a row").value;
+        let theirs = Claim { run: run.to_owned(), nonce: "0".repeat(32), ..row.claim.clone() };
+        let mut before = std::mem::replace(&mut row.claim, theirs);
+        // While nobody knows whether it was renamed, its temporary file is what tells.
+        before.renaming = renaming;
+        row.earlier.push(before);
+        drop(store.put(&rows[0].key, &row, Condition::Any).await.expect("S3"));
+        let failure = halfway.upload().await.expect_err("it has lost its lease");
+        assert_eq!(&*failure.code, "upload.lease_lost");
+        assert_eq!(halfway.world.target.names().len(), usize::from(renaming), "{renaming}");
+    }
 }
 
 /// The name was free when the upload began and is taken when it ends.
