@@ -171,9 +171,14 @@ async fn a_real_sshd_with_few_startups_turns_away_and_says_nothing_else() {
     );
     world.endpoint.timeouts.login = Duration::from_secs(5);
     let port = world.endpoint.port;
-    let silent = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
-    let mut greeting = [0; 4];
-    std::io::Read::read_exact(&mut &silent, &mut greeting).unwrap();
+    // Whoever looked whether it listens may not be gone yet; then this one is turned away.
+    let silent = loop {
+        let silent = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let mut greeting = [0; 4];
+        if std::io::Read::read_exact(&mut &silent, &mut greeting).is_ok() && greeting == *b"SSH-" {
+            break silent;
+        }
+    };
     let refused = Session::connect(&world.endpoint, &world.credentials).await;
     assert_eq!(code(refused), ("sftp.too_many_connections", ErrorClass::Throttled));
     drop(silent);
