@@ -103,7 +103,8 @@ impl Delivery<'_> {
             self.verify(&half, &sending.manifest).await?;
             if !direct {
                 self.renaming(&mut sending).await?;
-                self.rename(&half, &sending.manifest).await?;
+                let bytes = sending.manifest.bytes;
+                session.give_name(&half, &path, (*target, false), bytes).await?;
             }
         }
         let found = session.stat(&path).await?;
@@ -176,16 +177,6 @@ impl Delivery<'_> {
             Err(sftp::Error::PermissionDenied { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// When the answer is lost or odd, what the target holds decides.
-    async fn rename(&self, half: &str, manifest: &DeliveredManifest) -> Result<(), Failure> {
-        let path = &manifest.remote_path;
-        let policy = self.session.rename_policy(self.target, false);
-        let Err(error) = self.session.rename(half, path, policy).await else { return Ok(()) };
-        let moved = self.session.stat(half).await?.is_none();
-        let there = self.session.stat(path).await?.is_some_and(|it| it.size == manifest.bytes);
-        if moved && there { Ok(()) } else { Err(error.into()) }
     }
 }
 

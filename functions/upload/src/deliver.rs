@@ -185,7 +185,9 @@ impl Delivery<'_> {
                 }
                 return Err(failure);
             }
-            rename(session, target, &path, &receipt).await?;
+            let how = (target, receipt.resend.is_some());
+            let named = session.give_name(&path, &receipt.remote_path, how, sealed.bytes).await;
+            named.map_err(|error| lost_source(error.into()))?;
         }
         receipt.remote_mtime_seconds = arrived(session, &receipt).await?;
         Ok(Some((receipt, held)))
@@ -258,29 +260,6 @@ async fn adopted(
         }
     }
     Ok(None)
-}
-
-/// Gives the verified file its name. When the server's answer is lost or odd, what it holds now
-/// decides.
-async fn rename(
-    session: &Session,
-    target: &Target,
-    temporary_path: &str,
-    receipt: &Receipt,
-) -> Result<(), Failure> {
-    let path = &receipt.remote_path;
-    let policy = || session.rename_policy(target, receipt.resend.is_some());
-    let first = policy();
-    let mut renamed = session.rename(temporary_path, path, first).await;
-    // A server that announces a way and then does not know it may have another one.
-    if matches!(renamed, Err(sftp::Error::Unsupported { .. })) && policy() != first {
-        renamed = session.rename(temporary_path, path, policy()).await;
-    }
-    let Err(error) = renamed else { return Ok(()) };
-    let failure = Failure::from(error);
-    let moved = session.stat(temporary_path).await?.is_none();
-    let there = session.stat(path).await?.is_some_and(|found| found.size == receipt.sealed_bytes);
-    if moved && there { Ok(()) } else { Err(lost_source(failure)) }
 }
 
 /// When the target says that the file was written; `None` where it took it away the moment it had its

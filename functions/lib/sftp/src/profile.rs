@@ -5,7 +5,7 @@ use domain::{ErrorClass, Failure, Given, SecretStore};
 
 use crate::ceiling::Ceiling;
 use crate::endpoint::REKEY_BYTES;
-use crate::{Credentials, Endpoint, RenamePolicy, Session, Timeouts};
+use crate::{Credentials, Endpoint, Error, RenamePolicy, Session, Timeouts};
 
 /// Connects to a partner's source.
 ///
@@ -64,10 +64,33 @@ fn target_endpoint(target: &Target) -> Endpoint {
 }
 
 impl Session {
-    /// How a finished file gets its name at that target: as the profile says, or in the best way that
-    /// this server offers. `replaces` tells whether what has the name already is to go.
-    #[must_use]
-    pub fn rename_policy(&self, target: &Target, replaces: bool) -> RenamePolicy {
+    /// Gives a finished file of that many bytes its name at that target: as the profile says, or in the
+    /// best way that this server offers. `replaces` tells whether what has the name already is to go.
+    /// When the server's answer is lost or odd, what it holds now decides.
+    ///
+    /// # Errors
+    /// Those of [`Session::rename`].
+    pub async fn give_name(
+        &self,
+        from: &str,
+        to: &str,
+        (target, replaces): (&Target, bool),
+        bytes: u64,
+    ) -> Result<(), Error> {
+        let first = self.rename_policy(target, replaces);
+        let mut renamed = self.rename(from, to, first).await;
+        // A server that announces a way and then does not know it may have another one.
+        let next = self.rename_policy(target, replaces);
+        if matches!(renamed, Err(Error::Unsupported { .. })) && next != first {
+            renamed = self.rename(from, to, next).await;
+        }
+        let Err(error) = renamed else { return Ok(()) };
+        let moved = self.stat(from).await?.is_none();
+        let there = self.stat(to).await?.is_some_and(|found| found.size == bytes);
+        if moved && there { Ok(()) } else { Err(error) }
+    }
+
+    fn rename_policy(&self, target: &Target, replaces: bool) -> RenamePolicy {
         let replaces = replaces || target.overwrites();
         match target.rename {
             Rename::Auto if self.capabilities().posix_rename => RenamePolicy::Posix,
