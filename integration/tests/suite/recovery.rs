@@ -1,6 +1,7 @@
 //! What an upload finds when the one before it was cut off between the rename and the receipt, or
 //! when somebody else put a file where it wants to write.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -192,14 +193,17 @@ async fn whatever_becomes_of_a_rename_the_file_is_delivered_once() {
             "host": "127.0.0.1", "port": server.port(), "username": "relay",
             "auth": {"password": "acme/scripted"}, "directory": "/inbound",
             "host_keys": [server.host_key_fingerprint()],
+            "manifest": {"name": "list.json"},
         });
         world.put("a.csv", CONTENT);
         let summary = run(&world).await;
         assert_eq!(summary.totals.delivered, 1, "{renames:?}: {summary:?}");
+        assert_eq!(summary.error, None, "{renames:?}: {summary:?}");
         let names = std::fs::read_dir(&folder)
             .expect("the folder")
             .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
-        assert_eq!(names.collect::<Vec<_>>(), ["a.csv.pgp"], "{renames:?}");
+        let names: BTreeSet<String> = names.collect();
+        assert!(names.iter().eq(["a.csv.pgp", "list.json"]), "{renames:?}: {names:?}");
         assert_eq!(run(&world).await.totals.delivered, 0, "{renames:?}: delivered again");
     }
 }
