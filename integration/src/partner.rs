@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use sftp::server::{Options, SftpServer};
+use sftp::server::{Options, Quirks, SftpServer};
 use tempfile::TempDir;
 
 use crate::wait::on_servers;
@@ -165,6 +165,19 @@ impl Partner {
         Self { name: name.to_owned(), profile, source, target }
     }
 
+    /// Moves the target to an embedded server with those peculiarities.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn move_target(&mut self, quirks: Quirks, secrets: &Path) {
+        let (server, end) = Server::start_embedded(false, quirks);
+        write(&secrets.join(&self.name).join("target-password"), &end.credential);
+        for (field, value) in end.profile.as_object().expect("an object") {
+            self.profile["target"][field] = value.clone();
+        }
+        self.target = server;
+    }
+
     /// Lays a file into the source. Its time is a whole second in the past, as at a partner's.
     ///
     /// # Panics
@@ -197,7 +210,7 @@ struct End {
 impl Server {
     fn start(kind: Kind, is_source: bool) -> (Self, End) {
         if kind == Kind::Embedded {
-            return Self::start_embedded(is_source);
+            return Self::start_embedded(is_source, Quirks::default());
         }
         let sshd = match kind {
             Kind::OpenSshUnprivileged => Sshd::start_unprivileged(),
@@ -213,12 +226,13 @@ impl Server {
         (Self { folder, running: Running::OpenSsh(Box::new(sshd)), _root: None }, end)
     }
 
-    fn start_embedded(is_source: bool) -> (Self, End) {
+    fn start_embedded(is_source: bool, quirks: Quirks) -> (Self, End) {
         let root = tempfile::tempdir().expect("a folder for the server");
         let directory = if is_source { "outbound" } else { "inbound" };
         let folder = root.path().join(directory);
         std::fs::create_dir(&folder).expect("a folder for files");
         let mut options = Options::new(root.path(), "relay");
+        options.quirks = quirks;
         let credential = if is_source {
             let (key, line) = sftp::keys::generate_ed25519().expect("a key");
             options.authorized_key = Some(line);

@@ -13,6 +13,7 @@ use dray::run::{Ended, run_one};
 use engine::{EventType, FastClock, Outcome};
 use openpgp::{GenerateOptions, Generated};
 use secrets::FolderSecrets;
+use sftp::server::Quirks;
 use tempfile::TempDir;
 
 use crate::partner::write;
@@ -55,6 +56,17 @@ impl World {
     #[must_use]
     pub fn embedded() -> Self {
         Self::new(Kind::Embedded)
+    }
+
+    /// With embedded servers, of which the target has those peculiarities.
+    ///
+    /// # Panics
+    /// When a server cannot be started.
+    #[must_use]
+    pub fn quirky(quirks: Quirks) -> Self {
+        let mut world = Self::embedded();
+        world.partner.move_target(quirks, &world.secrets);
+        world
     }
 
     /// With servers of that kind.
@@ -186,7 +198,12 @@ impl World {
     /// When something there does not open.
     #[must_use]
     pub fn opened_of(&self, partner: &Partner) -> BTreeMap<String, Vec<u8>> {
-        self.opener.open(&partner.target.paths())
+        self.open(&partner.target.paths())
+    }
+
+    /// Opens these files.
+    pub(crate) fn open(&self, files: &[PathBuf]) -> BTreeMap<String, Vec<u8>> {
+        self.opener.open(files)
     }
 
     /// The folder where a run's documents are plain files.

@@ -9,7 +9,8 @@ use domain::{Failure, Profile, keys};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use storage::{Condition, Store};
+use storage::Condition;
+use storage::runs::Run;
 
 /// What is kept of one expectation's files for one date: they may be gone from the source when the
 /// next run looks.
@@ -19,6 +20,23 @@ struct Kept {
     files: BTreeMap<String, i64>,
     /// How it stood.
     state: Option<Arrival>,
+    /// The run that was the first to see it so.
+    run: String,
+}
+
+impl Kept {
+    /// Whether a run may still see files come for a date that is over. A call that is repeated sees
+    /// what it saw before.
+    fn is_open(&self, run: &str) -> bool {
+        self.run == run || !matches!(self.state, Some(Arrival::OnTime | Arrival::Late))
+    }
+}
+
+/// One run's look at the source.
+struct Look<'a> {
+    run: &'a str,
+    files: &'a [FileRef],
+    now: Timestamp,
 }
 
 /// How it stands with everything that the profile expects, and what a person should hear about it.
@@ -29,29 +47,30 @@ struct Kept {
 /// # Errors
 /// `Misconfigured` for an expectation that nobody understands; `Transient` from storage.
 pub(crate) async fn expected(
-    store: &Store,
+    run: &Run,
     profile: &Profile,
     files: &[FileRef],
     now: Timestamp,
 ) -> Result<(Vec<Expected>, Vec<String>), Failure> {
+    let store = run.store();
+    let look = Look { run: run.keys().run(), files, now };
     let (mut rows, mut warnings) = (Vec::new(), Vec::new());
     for expectation in &profile.expects {
         let calendar = expectation.calendar().map_err(not_understood)?;
-        let today = calendar.date(now);
-        for date in calendar.before(today).into_iter().chain([today]) {
-            let key = keys::expected(&profile.partner, &expectation.pattern, date);
-            let before = store.get::<Kept>(&key).await?.map(|found| found.value);
-            if date != today && !is_open(before.as_ref()) {
-                continue;
+        let key = |date| keys::expected(&profile.partner, &expectation.pattern, date);
+        let mut known = BTreeMap::new();
+        for date in dates(&calendar, now) {
+            if let Some(found) = store.get::<Kept>(&key(date)).await? {
+                known.insert(date, found.value);
             }
-            let before = before.unwrap_or_default();
-            let mut after = before.clone();
-            let row = look(expectation, &calendar, date, (files, now), &mut after)?;
-            if after != before {
-                drop(store.put(&key, &after, Condition::Any).await?);
-            }
-            warnings.extend(warning(&row, before.state));
+        }
+        let before = known.clone();
+        for (row, warning) in look.at(expectation, &calendar, &mut known)? {
             rows.push(row);
+            warnings.extend(warning);
+        }
+        for (date, kept) in known.iter().filter(|(date, kept)| before.get(date) != Some(kept)) {
+            drop(store.put(&key(*date), kept, Condition::Any).await?);
         }
     }
     if !rows.is_empty() {
@@ -68,60 +87,88 @@ pub(crate) async fn expected(
     Ok((rows, warnings))
 }
 
-/// Whether files of a date that is over may still come. Of a date before the first look nothing is
-/// known, and what came is no news.
-fn is_open(kept: Option<&Kept>) -> bool {
-    kept.is_some_and(|kept| !matches!(kept.state, Some(Arrival::OnTime | Arrival::Late)))
+/// The dates that are looked at: the last one on which files had to come, and today.
+fn dates(calendar: &Calendar, now: Timestamp) -> impl Iterator<Item = Date> {
+    let today = calendar.date(now);
+    calendar.before(today).into_iter().chain([today])
 }
 
-/// How it stands with one date.
-fn look(
-    expectation: &Expectation,
-    calendar: &Calendar,
-    date: Date,
-    (files, now): (&[FileRef], Timestamp),
-    kept: &mut Kept,
-) -> Result<Expected, Failure> {
-    let wanted = calendar.files_of(date).map_err(not_understood)?;
-    for file in files {
-        let Ok(written) = Timestamp::from_second(file.mtime_seconds) else { continue };
-        if wanted.contains(&file.path, written) {
-            kept.files.entry(file.path.clone()).or_insert(file.mtime_seconds);
+impl Look<'_> {
+    /// How it stands with an expectation, by what is known of its dates, to which this look is added.
+    fn at(
+        &self,
+        expectation: &Expectation,
+        calendar: &Calendar,
+        known: &mut BTreeMap<Date, Kept>,
+    ) -> Result<Vec<(Expected, Option<String>)>, Failure> {
+        let today = calendar.date(self.now);
+        let mut rows = Vec::new();
+        for date in dates(calendar, self.now) {
+            // Of a date before the first look nothing is known, and what came is no news.
+            if date != today && !known.get(&date).is_some_and(|kept| kept.is_open(self.run)) {
+                continue;
+            }
+            let kept = known.entry(date).or_default();
+            let row = self.at_date(expectation, calendar, date, kept)?;
+            let news = kept.run == self.run;
+            let warning = warning(&row, news);
+            rows.push((row, warning));
         }
+        Ok(rows)
     }
-    let mut written: Vec<i64> = kept.files.values().copied().collect();
-    written.sort_unstable();
-    let last = usize::try_from(expectation.files).unwrap_or(usize::MAX).saturating_sub(1);
-    let complete_at = written.get(last).and_then(|at| Timestamp::from_second(*at).ok());
-    let due = calendar.due(date).map_err(not_understood)?;
-    let state = match complete_at {
-        _ if !calendar.is_expected(date) => Arrival::NotExpected,
-        Some(at) if at <= due => Arrival::OnTime,
-        Some(_) => Arrival::Late,
-        None if now < due => Arrival::Pending,
-        None => Arrival::Missing,
-    };
-    kept.state = Some(state);
-    Ok(Expected {
-        pattern: expectation.pattern.clone(),
-        date,
-        due,
-        files: expectation.files,
-        found: u32::try_from(written.len()).unwrap_or(u32::MAX),
-        complete_at,
-        state,
-    })
+
+    /// How it stands with one date.
+    fn at_date(
+        &self,
+        expectation: &Expectation,
+        calendar: &Calendar,
+        date: Date,
+        kept: &mut Kept,
+    ) -> Result<Expected, Failure> {
+        let wanted = calendar.files_of(date).map_err(not_understood)?;
+        for file in self.files {
+            let Ok(written) = Timestamp::from_second(file.mtime_seconds) else { continue };
+            if wanted.contains(&file.path, written) {
+                kept.files.entry(file.path.clone()).or_insert(file.mtime_seconds);
+            }
+        }
+        let mut written: Vec<i64> = kept.files.values().copied().collect();
+        written.sort_unstable();
+        let last = usize::try_from(expectation.files).unwrap_or(usize::MAX).saturating_sub(1);
+        let complete_at = written.get(last).and_then(|at| Timestamp::from_second(*at).ok());
+        let due = calendar.due(date).map_err(not_understood)?;
+        let state = match complete_at {
+            _ if !calendar.is_expected(date) => Arrival::NotExpected,
+            Some(at) if at <= due => Arrival::OnTime,
+            Some(_) => Arrival::Late,
+            None if self.now < due => Arrival::Pending,
+            None => Arrival::Missing,
+        };
+        if kept.state != Some(state) {
+            kept.state = Some(state);
+            self.run.clone_into(&mut kept.run);
+        }
+        Ok(Expected {
+            pattern: expectation.pattern.clone(),
+            date,
+            due,
+            files: expectation.files,
+            found: u32::try_from(written.len()).unwrap_or(u32::MAX),
+            complete_at,
+            state,
+        })
+    }
 }
 
 /// What is missing is said until it comes, what came late once.
-fn warning(row: &Expected, before: Option<Arrival>) -> Option<String> {
+fn warning(row: &Expected, news: bool) -> Option<String> {
     let Expected { pattern, date, due, files, found, .. } = row;
     match row.state {
         Arrival::Missing => Some(format!(
             "Expected files are missing: {found} of {files} for {date} match {pattern:?}; they were \
              due at {due}. Ask the partner."
         )),
-        Arrival::Late if before != Some(Arrival::Late) => {
+        Arrival::Late if news => {
             Some(format!("Files came late: {pattern:?} for {date}, which were due at {due}."))
         }
         _ => None,
@@ -146,30 +193,24 @@ mod tests {
         text.parse().expect("a time")
     }
 
-    /// Looks at these moments, one after the other, at what is there then.
+    /// What runs at these moments, one after the other, say of what is there then.
     fn looks(expects: serde_json::Value, moments: &[(&str, &[(&str, &str)])]) -> Vec<String> {
         let expectation: Expectation = serde_json::from_value(expects).expect("an expectation");
         let calendar = expectation.calendar().expect("a calendar");
-        let mut known: BTreeMap<Date, Kept> = BTreeMap::new();
+        let mut known = BTreeMap::new();
         let mut told = Vec::new();
         for (now, there) in moments {
-            let (now, there) = (time(now), files(there));
-            let today = calendar.date(now);
-            let mut rows = Vec::new();
-            let mut bell = "";
-            for date in calendar.before(today).into_iter().chain([today]) {
-                if date != today && !is_open(known.get(&date)) {
-                    continue;
-                }
-                let kept = known.entry(date).or_default();
-                let before = kept.state;
-                let row = look(&expectation, &calendar, date, (&there, now), kept).expect("a look");
-                if warning(&row, before).is_some() {
-                    bell = " !";
-                }
-                rows.push(format!("{date} {} {}/{}", row.state.words(), row.found, row.files));
-            }
-            told.push(format!("{}{bell}", rows.join(", ")));
+            let there = files(there);
+            let look = Look { run: now, files: &there, now: time(now) };
+            // A call that is repeated, because its answer was lost, says the same.
+            let first = look.at(&expectation, &calendar, &mut known).expect("a look");
+            let rows = look.at(&expectation, &calendar, &mut known).expect("a look");
+            assert_eq!(first, rows);
+            let bell = if rows.iter().any(|(_, warning)| warning.is_some()) { " !" } else { "" };
+            let rows = rows.iter().map(|(row, _)| {
+                format!("{} {} {}/{}", row.date, row.state.words(), row.found, row.files)
+            });
+            told.push(format!("{}{bell}", rows.collect::<Vec<String>>().join(", ")));
         }
         told
     }

@@ -120,8 +120,7 @@ impl Discover {
         let expected = match &wanted {
             Some(_) => Vec::new(),
             None => {
-                let (rows, told) =
-                    expect::expected(&self.store, &profile, &seen.files, started_at).await?;
+                let (rows, told) = expect::expected(run, &profile, &seen.files, started_at).await?;
                 warnings.extend(told);
                 rows
             }

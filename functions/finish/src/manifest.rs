@@ -1,7 +1,7 @@
 //! The manifest: a list of what the run delivered, itself delivered last.
 //!
 //! It goes the way of every delivery: a temporary name, verified, then renamed; what was cut off in
-//! between is found by what the bucket keeps about it.
+//! between is found by what the bucket keeps about it, and what a dead run left is swept.
 
 use domain::heard::DeliveredManifest;
 use domain::items::Receipt;
@@ -10,13 +10,15 @@ use domain::{ErrorClass, Failure, SecretStore};
 use serde::{Deserialize, Serialize};
 use sftp::{Session, WriteMode};
 use sha2::{Digest, Sha256};
-use storage::Condition;
-use storage::runs::{Run, holds_lease};
+use storage::runs::{Run, held_lease, holds_lease};
+use storage::{Condition, ETag, PutOutcome};
 
-/// How far the manifest came.
+/// How far the manifest came. Written before its first byte is sent.
 #[derive(Clone, Serialize, Deserialize)]
 struct Sending {
     manifest: DeliveredManifest,
+    /// Where its bytes lie until they are verified.
+    half: String,
     /// Set right before the rename: from then on it may have its name.
     renaming: bool,
     /// Set when it has.
@@ -39,31 +41,41 @@ pub(crate) async fn deliver(
     }
     let profile = run.profile().await?;
     let Some(manifest) = &profile.target.manifest else { return Ok(None) };
-    let kept = run.store().get::<Sending>(&run.keys().manifest()).await?.map(|found| found.value);
-    if let Some(sending) = kept.as_ref().filter(|sending| sending.delivered) {
-        return Ok(Some(sending.manifest.clone()));
+    let kept = Kept::of(run).await?;
+    if let Some(kept) = kept.as_ref().filter(|kept| kept.sending.delivered) {
+        return Ok(Some(kept.sending.manifest.clone()));
     }
     if let Some(fault) = error.filter(|failure| failure.class == ErrorClass::Misconfigured) {
         return Err(fault.clone());
     }
     let target = &profile.target;
-    let name = name(manifest, run);
     let bytes = match manifest.format {
         ManifestFormat::Json => as_json(run, receipts)?,
         ManifestFormat::Csv => as_csv(receipts)?,
     };
+    let path = format!("{}/{}", target.directory.trim_end_matches('/'), name(manifest, run));
+    let half = match target.rename {
+        Rename::Direct => path.clone(),
+        _ => format!("{path}.{}{}", run.keys().run(), target.temporary_suffix),
+    };
     let sending = Sending {
         manifest: DeliveredManifest {
-            remote_path: format!("{}/{name}", target.directory.trim_end_matches('/')),
+            remote_path: path,
             bytes: bytes.len() as u64,
             sha256: hex::encode(Sha256::digest(&bytes)),
             remote_mtime_seconds: None,
         },
-        renaming: kept.is_some_and(|kept| kept.renaming),
+        half,
+        renaming: kept.as_ref().is_some_and(|kept| kept.sending.renaming),
         delivered: false,
     };
+    let kept = Kept { sending, etag: kept.and_then(|kept| kept.etag) };
     let session = sftp::connect_target(target, secrets).await?;
-    let sent = Delivery { run, session: &session, target }.send(sending, bytes).await;
+    let delivery = Delivery { run, session: &session, target };
+    let sent = match delivery.sweep().await {
+        Ok(()) => delivery.send(kept, bytes).await,
+        Err(failure) => Err(failure),
+    };
     session.close().await;
     sent.map(Some)
 }
@@ -73,6 +85,34 @@ pub(crate) fn name(manifest: &Manifest, run: &Run) -> String {
     manifest.name.replace("{partner}", run.keys().partner()).replace("{run}", run.keys().run())
 }
 
+/// What the bucket says about a manifest on its way. Only who read it last writes it.
+struct Kept {
+    sending: Sending,
+    etag: Option<ETag>,
+}
+
+impl Kept {
+    async fn of(run: &Run) -> Result<Option<Self>, Failure> {
+        let found = run.store().get::<Sending>(&run.keys().manifest()).await?;
+        Ok(found.map(|found| Self { sending: found.value, etag: Some(found.etag) }))
+    }
+
+    async fn write(&mut self, run: &Run) -> Result<(), Failure> {
+        let condition = self.etag.take().map_or(Condition::Absent, Condition::Unchanged);
+        let key = run.keys().manifest();
+        match run.store().put(&key, &self.sending, condition).await? {
+            PutOutcome::Written(etag) => {
+                self.etag = Some(etag);
+                Ok(())
+            }
+            PutOutcome::Refused => Err(Failure::transient(
+                "finish.manifest_lost",
+                format!("{key} was written by another invocation; what it did is looked at."),
+            )),
+        }
+    }
+}
+
 struct Delivery<'a> {
     run: &'a Run,
     session: &'a Session,
@@ -80,38 +120,59 @@ struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    async fn send(
-        &self,
-        mut sending: Sending,
-        bytes: Vec<u8>,
-    ) -> Result<DeliveredManifest, Failure> {
-        let Self { run, session, target } = self;
-        let path = sending.manifest.remote_path.clone();
+    /// Removes what dead runs left under their temporary names. A process of theirs that wakes up
+    /// later must not take the missing file for a rename that it had begun.
+    async fn sweep(&self) -> Result<(), Failure> {
+        let keys = self.run.keys();
+        let lease = held_lease(self.run.store(), keys.partner(), keys.run()).await?;
+        for dead in lease.into_iter().flat_map(|lease| lease.taken_from) {
+            let dead = Run::new(self.run.store(), keys.partner(), &dead);
+            let Some(mut left) = Kept::of(&dead).await? else { continue };
+            let Sending { manifest, half, delivered, .. } = &left.sending;
+            if *delivered || *half == manifest.remote_path {
+                continue;
+            }
+            left.sending.renaming = false;
+            left.write(&dead).await?;
+            self.remove(&left.sending.half).await;
+        }
+        Ok(())
+    }
+
+    /// Mostly there is nothing; what cannot be removed does no harm.
+    async fn remove(&self, half: &str) {
+        drop(self.session.remove(half).await);
+    }
+
+    async fn send(&self, mut kept: Kept, bytes: Vec<u8>) -> Result<DeliveredManifest, Failure> {
+        let Self { session, target, .. } = self;
+        let DeliveredManifest { remote_path: path, bytes: size, .. } =
+            kept.sending.manifest.clone();
+        let half = kept.sending.half.clone();
         let direct = target.rename == Rename::Direct;
-        let suffix = &target.temporary_suffix;
-        let half =
-            if direct { path.clone() } else { format!("{path}.{}{suffix}", run.keys().run()) };
-        let renamed = sending.renaming && !direct && session.stat(&half).await?.is_none();
+        let renamed = kept.sending.renaming && !direct && session.stat(&half).await?.is_none();
         if !renamed {
-            self.refuse_taken(&path, sending.renaming).await?;
+            self.refuse_taken(&path, kept.sending.renaming).await?;
             if direct {
-                self.renaming(&mut sending).await?;
+                self.renaming(&mut kept).await?;
+            } else {
+                kept.sending.renaming = false;
+                kept.write(self.run).await?;
             }
             let mut writer = session.writer(&half, WriteMode::Truncate).await?;
             writer.write(bytes.into()).await?;
             writer.finish().await?;
-            self.verify(&half, &sending.manifest).await?;
+            self.verify(&half, &kept.sending.manifest).await?;
             if !direct {
-                self.renaming(&mut sending).await?;
-                let bytes = sending.manifest.bytes;
-                session.give_name(&half, &path, (*target, false), bytes).await?;
+                self.renaming(&mut kept).await?;
+                session.give_name(&half, &path, (*target, false), size).await?;
             }
         }
         let found = session.stat(&path).await?;
-        sending.manifest.remote_mtime_seconds = found.map(|found| found.mtime);
-        sending.delivered = true;
-        self.keep(&sending).await?;
-        Ok(sending.manifest)
+        kept.sending.manifest.remote_mtime_seconds = found.map(|found| found.mtime);
+        kept.sending.delivered = true;
+        kept.write(self.run).await?;
+        Ok(kept.sending.manifest)
     }
 
     /// A name that is taken by other content is not overwritten, unless the profile says so.
@@ -131,10 +192,14 @@ impl Delivery<'_> {
         ))
     }
 
-    /// Says that the file may have its name from now on, if the run still has its partner.
-    async fn renaming(&self, sending: &mut Sending) -> Result<(), Failure> {
+    /// Says that the file may have its name from now on, if the run still has its partner. Else what
+    /// was sent is removed: who took over has swept already.
+    async fn renaming(&self, kept: &mut Kept) -> Result<(), Failure> {
         let keys = self.run.keys();
         if !holds_lease(self.run.store(), keys.partner(), keys.run()).await? {
+            if self.target.rename != Rename::Direct {
+                self.remove(&kept.sending.half).await;
+            }
             return Err(Failure::transient(
                 "finish.lease_lost",
                 format!(
@@ -144,14 +209,8 @@ impl Delivery<'_> {
                 ),
             ));
         }
-        sending.renaming = true;
-        self.keep(sending).await
-    }
-
-    async fn keep(&self, sending: &Sending) -> Result<(), Failure> {
-        let key = self.run.keys().manifest();
-        drop(self.run.store().put(&key, sending, Condition::Any).await?);
-        Ok(())
+        kept.sending.renaming = true;
+        kept.write(self.run).await
     }
 
     /// Compares what the target holds, as far as it lets anybody read.

@@ -17,6 +17,8 @@ use sha2::{Digest, Sha256};
 use super::plan::After;
 use crate::{Member, Sample, Told, World};
 
+/// How the names of manifests end.
+const MANIFEST: &str = ".manifest.json";
 /// Where moved files go, below the source.
 pub(super) const DONE: &str = "done";
 
@@ -32,6 +34,7 @@ type Mark = (u64, u64, i64, i64);
 /// What was laid and what was seen so far.
 pub(super) struct Laws {
     after: After,
+    manifest: bool,
     laid: Vec<Laid>,
     arrived: BTreeMap<String, Mark>,
     pub(super) broken: Vec<String>,
@@ -48,13 +51,17 @@ fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 fn sealed_name(member: &Member) -> String {
     format!("{}.pgp", member.delivered_as)
 }
 
 impl Laws {
-    pub(super) fn new(after: After) -> Self {
-        Self { after, laid: Vec::new(), arrived: BTreeMap::new(), broken: Vec::new() }
+    pub(super) fn new(after: After, manifest: bool) -> Self {
+        Self { after, manifest, laid: Vec::new(), arrived: BTreeMap::new(), broken: Vec::new() }
     }
 
     /// Lays a file into the source.
@@ -85,11 +92,12 @@ impl Laws {
         let mut found = Vec::new();
         let mut there = BTreeMap::new();
         for path in world.target.paths() {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = name_of(&path);
             let Ok(file) = fs::metadata(&path) else { continue };
             let temporary = name.ends_with(".part")
-                && known.iter().any(|known| name.starts_with(&format!("{known}.")));
-            if known.contains(&name) {
+                && (known.iter().any(|known| name.starts_with(&format!("{known}.")))
+                    || self.is_manifest(name.split_inclusive(MANIFEST).next().unwrap_or_default()));
+            if known.contains(&name) || self.is_manifest(&name) {
                 there.insert(name, (file.ino(), file.len(), file.mtime(), file.mtime_nsec()));
             } else if !temporary {
                 found.push(format!("{when}: nobody knows {name} at the target"));
@@ -127,6 +135,7 @@ impl Laws {
     pub(super) fn at_rest(&mut self, world: &World) {
         let found = [
             self.target(world),
+            self.manifests(world),
             self.source(world),
             self.reports(world),
             self.ledger(world),
@@ -142,12 +151,14 @@ impl Laws {
             .members()
             .map(|(_, member)| (member.delivered_as.clone(), sha256(&member.bytes)))
             .collect();
-        let names: BTreeSet<String> = world.target.names().into_iter().collect();
+        let mut sealed = world.target.paths();
+        sealed.retain(|path| !self.is_manifest(&name_of(path)));
+        let names: BTreeSet<String> = sealed.iter().map(|path| name_of(path)).collect();
         let known: BTreeSet<String> = wanted.keys().map(|name| format!("{name}.pgp")).collect();
         let mut found: Vec<String> = Vec::new();
         found.extend(known.difference(&names).map(|name| format!("{name} is not at the target")));
         found.extend(names.difference(&known).map(|name| format!("{name} is left at the target")));
-        let opened = catch_unwind(AssertUnwindSafe(|| world.opened()));
+        let opened = catch_unwind(AssertUnwindSafe(|| world.open(&sealed)));
         let Ok(opened) = opened else {
             found.push("something at the target does not open".to_owned());
             return found;
@@ -157,6 +168,32 @@ impl Laws {
                 found.push(format!("{name} has other contents than it had at the source"));
             }
         }
+        found
+    }
+
+    fn is_manifest(&self, name: &str) -> bool {
+        self.manifest && name.starts_with("acme-") && name.ends_with(MANIFEST)
+    }
+
+    /// What a manifest lists lies there, and every delivery is in one.
+    fn manifests(&self, world: &World) -> Vec<String> {
+        let (mut found, mut listed) = (Vec::new(), BTreeSet::new());
+        let paths = world.target.paths();
+        for path in paths.iter().filter(|path| self.is_manifest(&name_of(path))) {
+            let manifest: serde_json::Value = read(path, &mut found).unwrap_or_default();
+            for row in manifest["files"].as_array().into_iter().flatten() {
+                let name = row["name"].as_str().unwrap_or_default();
+                let there = fs::read(world.target.folder.join(name)).map(|it| sha256(&it)).ok();
+                if there.is_none() || there.as_deref() != row["sha256"].as_str() {
+                    found
+                        .push(format!("{} says {row}, of which {there:?} is there", name_of(path)));
+                }
+                listed.insert(name.to_owned());
+            }
+        }
+        let all = self.members().map(|(_, member)| sealed_name(member));
+        let missing = all.filter(|name| self.manifest && !listed.contains(name));
+        found.extend(missing.map(|name| format!("{name} is in no manifest")));
         found
     }
 

@@ -152,11 +152,12 @@ impl Aim {
         }
     }
 
-    /// Of the connections, whose end it is about. Discover tries both.
+    /// Of the connections, whose end it is about. Discover tries both; Finish tidies the source and
+    /// brings the manifest to the target.
     fn side(&self) -> Door {
         match self.stage.as_str() {
             "upload" => Door::Target,
-            "discover" if self.variety(2) == 1 => Door::Target,
+            "discover" | "finish" if self.variety(2) == 1 => Door::Target,
             _ => Door::Source,
         }
     }
@@ -238,6 +239,8 @@ pub struct Plan {
     pub openssh: bool,
     /// What happens at the source.
     pub after: After,
+    /// Whether the partner gets manifests.
+    pub manifest: bool,
     /// Whether invocations end early and go on in the next one.
     pub hurry: bool,
     /// Whether files are there that the bucket takes in several parts.
@@ -258,8 +261,9 @@ impl Plan {
             .map(|(stage, fault)| Aim::draw(stage, fault, &mut dice))
             .collect();
         dice.shuffle(&mut aims);
-        let tidies = |aim: &Aim| aim.stage == "finish" && aim.door() == Door::Source;
-        let after = match aims.iter().any(tidies) {
+        let finish_at = |door| aims.iter().any(|aim| aim.stage == "finish" && aim.door() == door);
+        let manifest = finish_at(Door::Target) || dice.below(3) == 0;
+        let after = match finish_at(Door::Source) {
             true => dice.one(&[After::Move, After::Delete]),
             false => dice.one(&[After::Keep, After::Move, After::Delete]),
         };
@@ -277,7 +281,7 @@ impl Plan {
                 None => runs.push(vec![aim]),
             }
         }
-        Self { seed, openssh, after, hurry, large, runs }
+        Self { seed, openssh, after, manifest, hurry, large, runs }
     }
 }
 

@@ -100,7 +100,7 @@ pub fn try_seed(seed: u64, program: &Path, evidence: &Path) -> Outcome {
     let mut under = Under {
         plan: &plan,
         program,
-        laws: Laws::new(plan.after),
+        laws: Laws::new(plan.after, plan.manifest),
         world,
         dice: Dice::new(!seed),
         disks,
@@ -147,6 +147,9 @@ fn world(plan: &Plan) -> World {
     profile["records"]["large_above_bytes"] = LARGE_ABOVE_BYTES.into();
     profile["report"]["timeout_seconds"] = 1.into();
     profile["source"]["after_delivery"] = json!(plan.after);
+    if plan.manifest {
+        profile["target"]["manifest"] = json!({});
+    }
     if plan.after == After::Move {
         profile["source"]["move_to"] = json!(DONE);
     }

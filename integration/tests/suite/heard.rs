@@ -1,5 +1,4 @@
-//! What a partner is told beside the files, and what it owes: the manifest, the acknowledgement, and
-//! files that have to come.
+//! What a partner owes: the word that a delivery arrived, and files that have to come.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,15 +6,18 @@ use std::sync::Arc;
 use domain::events::{Summary, Verdict};
 use domain::heard::Acknowledgement;
 use dray::run::Ended;
-use engine::{EventType, Injection, Injections, Notice, When};
+use engine::Notice;
 use integration::{World, states};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
-const CONTENT: &[u8] = b"id\n1\n2\n";
+pub(crate) const CONTENT: &[u8] = b"id\n1\n2\n";
 
-fn world(target: Value) -> World {
-    let mut world = World::embedded();
+pub(crate) fn world(target: Value) -> World {
+    with(World::embedded(), &target)
+}
+
+/// A world with three members to deliver and those settings of the target.
+pub(crate) fn with(mut world: World, target: &Value) -> World {
     for (field, value) in target.as_object().expect("fields") {
         world.partner.profile["target"][field] = value.clone();
     }
@@ -25,12 +27,12 @@ fn world(target: Value) -> World {
     world
 }
 
-async fn run(world: &World) -> Summary {
+pub(crate) async fn run(world: &World) -> Summary {
     world.run().await.summary.expect("a summary")
 }
 
 /// Calls a closure whenever the execution enters that state.
-async fn run_with(
+pub(crate) async fn run_with(
     world: &World,
     state: &'static str,
     act: impl Fn() + Send + Sync + 'static,
@@ -46,84 +48,7 @@ async fn run_with(
     world.run_with(options, world.start()).await
 }
 
-fn sha256(bytes: &[u8]) -> String {
-    hex::encode(Sha256::digest(bytes))
-}
-
-/// The names of manifests at the target.
-fn manifests(world: &World) -> Vec<String> {
-    world.target.names().into_iter().filter(|name| !name.ends_with(".pgp")).collect()
-}
-
-fn read(world: &World, name: &str) -> String {
-    std::fs::read_to_string(world.target.folder.join(name)).expect("a manifest")
-}
-
-#[tokio::test]
-async fn a_manifest_lists_names_sizes_hashes_and_counts_of_what_lies_there() {
-    let world = world(json!({"manifest": {}}));
-    let summary = run(&world).await;
-    let name = format!("acme-{}.manifest.json", summary.run);
-    assert_eq!(manifests(&world), std::slice::from_ref(&name));
-    let manifest: Value = serde_json::from_str(&read(&world, &name)).expect("JSON");
-    assert_eq!((&manifest["partner"], &manifest["run"]), (&json!("acme"), &json!(summary.run)));
-    let mut rows = manifest["files"].as_array().expect("rows").clone();
-    rows.sort_by_key(|row| row["name"].to_string());
-    let told: Vec<Value> = rows
-        .iter()
-        .map(|row| {
-            json!([row["name"], row["records"], row["content_bytes"], row["source"], row["member"]])
-        })
-        .collect();
-    assert_eq!(
-        json!(told),
-        json!([
-            ["a.csv.pgp", 2, 7, "a.csv", "a.csv"],
-            ["b_x.csv.pgp", 1, 5, "b.zip", "x.csv"],
-            ["b_y.csv.pgp", 0, 3, "b.zip", "y.csv"],
-        ])
-    );
-    for row in &rows {
-        let sealed = std::fs::read(world.target.folder.join(row["name"].as_str().expect("a name")));
-        let sealed = sealed.expect("a delivered file");
-        assert_eq!(row["bytes"], sealed.len());
-        assert_eq!(row["sha256"], sha256(&sealed));
-    }
-    assert_eq!(rows[0]["content_sha256"], sha256(CONTENT));
-    let delivered = summary.manifest.expect("told in the summary");
-    assert!(delivered.remote_path.ends_with(&name), "{delivered:?}");
-    assert_eq!(run(&world).await.verdict, Verdict::Nothing);
-    assert_eq!(manifests(&world), [name], "a run without deliveries has none");
-}
-
-#[tokio::test]
-async fn a_manifest_can_be_csv() {
-    let world = world(json!({"manifest": {"name": "list-{run}.csv", "format": "csv"}}));
-    let summary = run(&world).await;
-    let text = read(&world, &format!("list-{}.csv", summary.run));
-    let mut lines = text.lines();
-    assert_eq!(
-        lines.next(),
-        Some("name,bytes,sha256,records,content_bytes,content_sha256,source,member")
-    );
-    assert!(lines.any(|line| line.starts_with("b_x.csv.pgp,") && line.ends_with(",b.zip,x.csv")));
-}
-
-/// Nothing that comes to the target after the manifest is from the same run.
-#[tokio::test]
-async fn a_manifest_comes_last_and_under_its_name_it_is_whole() {
-    let world = world(json!({"manifest": {}}));
-    let folder = world.target.folder.clone();
-    let ended = run_with(&world, "Finish", move || {
-        let names = names(&folder);
-        assert_eq!(names, ["a.csv.pgp", "b_x.csv.pgp", "b_y.csv.pgp"], "before Finish");
-    })
-    .await;
-    assert_eq!(ended.summary.expect("a summary").verdict, Verdict::Delivered);
-    assert_eq!(manifests(&world).len(), 1);
-}
-
-fn names(folder: &Path) -> Vec<String> {
+pub(crate) fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).expect("a folder");
     let mut names: Vec<String> = entries
         .map(|it| it.expect("an entry").file_name().to_string_lossy().into_owned())
@@ -132,66 +57,12 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-#[tokio::test]
-async fn a_manifest_is_sent_once_though_finish_runs_twice_and_the_partner_takes_it() {
-    for rename in ["auto", "fresh", "direct"] {
-        let world = world(json!({"manifest": {}, "rename": rename}));
-        let taken = world.target.folder.clone();
-        let mut options = world.options();
-        let cause = r#"{"errorMessage": "The answer was lost. [test.injected]"}"#.to_owned();
-        let (error, when) = ("Transient".to_owned(), When::After);
-        let once = Injection::Error { error, cause, times: Some(1), when };
-        options.injections = Injections::new().with("Finish", once);
-        // The partner takes the manifest as soon as Finish has returned for the first time.
-        options.observer = Some(Arc::new(move |notice: Notice<'_>| {
-            if notice.event.event_type == EventType::TaskFailed {
-                for name in names(&taken).iter().filter(|name| !name.ends_with(".pgp")) {
-                    std::fs::remove_file(taken.join(name)).expect("taken");
-                }
-            }
-        }));
-        let ended = world.run_with(options, world.start()).await;
-        assert_eq!(ended.outcome.error, None, "{rename}: {:?}", ended.outcome.cause);
-        let summary = ended.summary.expect("a summary");
-        assert_eq!(summary.verdict, Verdict::Delivered, "{rename}: {summary:?}");
-        assert!(summary.manifest.is_some());
-        assert_eq!(manifests(&world), Vec::<String>::new(), "{rename}: sent again");
-    }
+pub(crate) fn json_at(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).expect("a document")).expect("JSON")
 }
 
-#[tokio::test]
-async fn files_whose_manifest_was_refused_stay_open_and_are_listed_by_the_next_run() {
-    let mut world = world(json!({"manifest": {"name": "list.json"}}));
-    world.partner.profile["source"]["after_delivery"] = json!("delete");
-    let path = world.target.folder.join("list.json");
-    std::fs::write(&path, b"theirs").expect("somebody else's file");
-    let summary = run(&world).await;
-    assert_eq!((summary.verdict, summary.totals.delivered), (Verdict::Incomplete, 3));
-    let error = summary.error.expect("why");
-    assert_eq!(error.code, "finish.manifest_exists");
-    assert_eq!(std::fs::read(&path).expect("still there"), b"theirs");
-    assert_eq!(world.source.names(), ["a.csv", "b.zip"], "the source was touched");
-    let before = world.target.marks();
-    std::fs::remove_file(&path).expect("moved away");
-    let summary = run(&world).await;
-    assert_eq!((summary.verdict, summary.totals.delivered_before), (Verdict::Delivered, 3));
-    let manifest: Value = serde_json::from_str(&read(&world, "list.json")).expect("JSON");
-    assert_eq!(manifest["files"].as_array().map(Vec::len), Some(3));
-    for (name, mark) in world.target.marks() {
-        assert!(name == "list.json" || before[&name] == mark, "{name} was sent again");
-    }
-    assert_eq!(world.source.names(), Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn a_manifest_of_one_name_replaces_the_last_one_where_the_profile_says_so() {
-    let world = world(json!({"manifest": {"name": "latest.json"}, "on_existing": "replace"}));
-    assert_eq!(run(&world).await.verdict, Verdict::Delivered);
-    world.put("c.csv", CONTENT);
-    assert_eq!(run(&world).await.verdict, Verdict::Delivered);
-    let manifest: Value = serde_json::from_str(&read(&world, "latest.json")).expect("JSON");
-    assert_eq!(manifest["files"][0]["name"], "c.csv.pgp");
-    assert_eq!(manifest["files"].as_array().map(Vec::len), Some(1));
+pub(crate) fn lease_path(world: &World) -> PathBuf {
+    world.state.join("s3/drayage/leases/acme.json")
 }
 
 #[tokio::test]
@@ -240,10 +111,9 @@ fn subfolder(world: &World, name: &str) -> PathBuf {
 #[tokio::test]
 async fn a_partner_that_acknowledges_is_waited_for_and_nobody_is_locked_out_meanwhile() {
     let world = world(json!({"acknowledgement": {"within_seconds": 600}}));
-    let (folder, state) = (world.target.folder.clone(), world.state.clone());
+    let (folder, lease) = (world.target.folder.clone(), lease_path(&world));
     let ended = run_with(&world, "AwaitAcknowledgement", move || {
-        let lease = std::fs::read(state.join("s3/drayage/leases/acme.json")).expect("a lease");
-        let lease: Value = serde_json::from_slice(&lease).expect("JSON");
+        let lease = json_at(&lease);
         assert!(lease["released_at"].is_string(), "the lease is held while it waits: {lease}");
         acknowledge(&folder, &folder);
     })
@@ -310,4 +180,37 @@ async fn one_acknowledgement_may_stand_for_the_manifest_and_lie_elsewhere() {
     .await;
     let acknowledged = ended.summary.expect("a summary").acknowledged.expect("how it stands");
     assert_eq!((acknowledged.state, acknowledged.wanted), (Acknowledgement::Received, 1));
+}
+
+#[tokio::test]
+async fn a_target_in_trouble_is_looked_at_until_the_time_is_over() {
+    let world = Arc::new(world(json!({"acknowledgement": {"within_seconds": 1}})));
+    let down = Arc::clone(&world);
+    let ended = run_with(&world, "AwaitAcknowledgement", move || {
+        down.partner.target.embedded().stop();
+    })
+    .await;
+    let waits = states(&ended.outcome).iter().filter(|it| *it == "AwaitAcknowledgement").count();
+    assert!(waits > 1, "{waits}");
+    let summary = ended.summary.expect("a summary");
+    assert_eq!((summary.verdict, summary.totals.delivered), (Verdict::Unacknowledged, 3));
+    let [warning] = &summary.warnings[..] else { panic!("{:?}", summary.warnings) };
+    let port = world.partner.target.embedded().port().to_string();
+    assert!(warning.contains(&port), "why nobody could look: {warning}");
+}
+
+#[tokio::test]
+async fn a_target_that_must_be_mended_first_is_not_waited_for() {
+    let world = Arc::new(world(json!({"acknowledgement": {"within_seconds": 86_400}})));
+    let closed = Arc::clone(&world);
+    let ended = run_with(&world, "AwaitAcknowledgement", move || {
+        closed.secret("acme/target-password", "wrong");
+    })
+    .await;
+    let waits = states(&ended.outcome).iter().filter(|it| *it == "AwaitAcknowledgement").count();
+    assert_eq!(waits, 1);
+    let summary = ended.summary.expect("a summary");
+    assert_eq!((summary.verdict, summary.totals.delivered), (Verdict::Unacknowledged, 3));
+    let [warning] = &summary.warnings[..] else { panic!("{:?}", summary.warnings) };
+    assert!(warning.contains("password"), "{warning}");
 }

@@ -25,6 +25,8 @@ mod job;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
+mod manifest;
+#[cfg(test)]
 mod recovery;
 #[cfg(test)]
 mod samples;

@@ -1,7 +1,6 @@
 //! What an upload finds when the one before it was cut off between the rename and the receipt, or
 //! when somebody else put a file where it wants to write.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use domain::items::LedgerRow;
 use engine::{EventType, Notice};
 use integration::World;
 use serde_json::json;
-use sftp::server::{Options, Quirks, Renames, SftpServer};
+use sftp::server::{Quirks, Renames};
 
 const CONTENT: &[u8] = b"id\n1\n2\n";
 
@@ -180,30 +179,15 @@ fn spoil(folder: &std::path::Path) {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_becomes_of_a_rename_the_file_is_delivered_once() {
     for renames in [Renames::PosixRefused, Renames::AnsweredThenHungUp, Renames::HungUpUnanswered] {
-        let root = tempfile::tempdir().expect("a folder");
-        let folder = root.path().join("inbound");
-        std::fs::create_dir(&folder).expect("a folder for files");
-        let mut options = Options::new(root.path(), "relay");
-        options.password = Some("right".into());
-        options.quirks = Quirks { renames, hung_up: Some(Arc::default()), ..Quirks::default() };
-        let server = SftpServer::start(options).await.expect("an SFTP server");
-        let mut world = World::embedded();
-        world.secret("acme/scripted", "right");
-        world.partner.profile["target"] = json!({
-            "host": "127.0.0.1", "port": server.port(), "username": "relay",
-            "auth": {"password": "acme/scripted"}, "directory": "/inbound",
-            "host_keys": [server.host_key_fingerprint()],
-            "manifest": {"name": "list.json"},
-        });
+        let quirks = Quirks { renames, hung_up: Some(Arc::default()), ..Quirks::default() };
+        let mut world = World::quirky(quirks);
+        world.partner.profile["target"]["manifest"] = json!({"name": "list.json"});
         world.put("a.csv", CONTENT);
         let summary = run(&world).await;
         assert_eq!(summary.totals.delivered, 1, "{renames:?}: {summary:?}");
         assert_eq!(summary.error, None, "{renames:?}: {summary:?}");
-        let names = std::fs::read_dir(&folder)
-            .expect("the folder")
-            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
-        let names: BTreeSet<String> = names.collect();
-        assert!(names.iter().eq(["a.csv.pgp", "list.json"]), "{renames:?}: {names:?}");
+        let names = world.target.names();
+        assert_eq!(names, ["a.csv.pgp", "list.json"], "{renames:?}");
         assert_eq!(run(&world).await.totals.delivered, 0, "{renames:?}: delivered again");
     }
 }

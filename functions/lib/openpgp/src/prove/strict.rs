@@ -32,11 +32,11 @@ use crate::streams::{Tally, fill};
 const WRAPPED_KEY_TAG: u8 = 0xc1;
 /// Several times what the longest key needs.
 const WRAPPED_KEY_MAX_BYTES: u64 = 64 * 1024;
-/// How much is decrypted at once.
+/// How much is decrypted at once; any other amount gives the same answer.
 const PIECE_BYTES: usize = 256 * 1024;
 /// How many pieces there are: one on each side, and two under way.
 const PIECES: usize = 4;
-/// Shorter messages are not worth a thread.
+/// Shorter messages are not worth a thread, with or without which the answer is the same.
 const ALONE_MAX_BYTES: u64 = 1024 * 1024;
 
 /// Opens the message and tells what is inside, and the key ids that it names.

@@ -58,13 +58,21 @@ pub async fn take_lease(
     Err(contended(partner))
 }
 
+/// The partner's lease, if that run holds it at this moment.
+///
+/// # Errors
+/// `Transient` from storage.
+pub async fn held_lease(store: &Store, partner: &str, run: &str) -> Result<Option<Lease>, Failure> {
+    let found = store.get::<Lease>(&keys::lease(partner)).await?.map(|found| found.value);
+    Ok(found.filter(|lease| lease.run == run && lease.released_at.is_none()))
+}
+
 /// Whether that run holds the partner's lease at this moment.
 ///
 /// # Errors
 /// `Transient` from storage.
 pub async fn holds_lease(store: &Store, partner: &str, run: &str) -> Result<bool, Failure> {
-    let found = store.get::<Lease>(&keys::lease(partner)).await?;
-    Ok(found.is_some_and(|lease| lease.value.run == run && lease.value.released_at.is_none()))
+    Ok(held_lease(store, partner, run).await?.is_some())
 }
 
 /// Gives the lease back if that execution holds it.

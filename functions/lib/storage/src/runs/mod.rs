@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{Condition, Store};
 
-pub use lease::{LeaseOutcome, holds_lease, release_lease, take_lease};
+pub use lease::{LeaseOutcome, held_lease, holds_lease, release_lease, take_lease};
 pub use parcel::{Reached, Work, work_through};
 
 /// Items that are read in one go: as many as keep memory small.
