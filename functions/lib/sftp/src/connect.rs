@@ -190,11 +190,12 @@ fn config(endpoint: &Endpoint, kinds: &[Algorithm]) -> client::Config {
     let rekey_bytes = (endpoint.rekey_bytes as usize).min(REKEY_BYTES as usize);
     client::Config {
         limits: Limits::new(rekey_bytes, rekey_bytes, REKEY_AFTER),
+        // Both for speed alone; smaller ones carry the same bytes.
         window_size: WINDOW_BYTES,
         maximum_packet_size: PACKET_BYTES,
         keepalive_interval: Some(endpoint.timeouts.keepalive),
+        // What the SSH layer takes by itself; said because a silent server is told of after it.
         keepalive_max: 3,
-        nodelay: true,
         preferred: algorithms::offer(endpoint.algorithms, kinds),
         ..client::Config::default()
     }
@@ -209,7 +210,6 @@ async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, Error> {
 
 /// Tries every address of the name in turn.
 async fn tcp_any(endpoint: &Endpoint) -> Result<TcpStream, Error> {
-    let server = endpoint.server();
     let dns = |reason: String| Error::Dns { server: endpoint.server(), reason };
     let addresses = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))
         .await
@@ -223,20 +223,23 @@ async fn tcp_any(endpoint: &Endpoint) -> Result<TcpStream, Error> {
                 }
                 return Ok(stream);
             }
-            Err(error) => {
-                let server = server.clone();
-                last = match error.kind() {
-                    ErrorKind::ConnectionRefused => Error::ConnectRefused { server },
-                    ErrorKind::TimedOut => Error::ConnectTimeout {
-                        server,
-                        seconds: endpoint.timeouts.connect.as_secs(),
-                    },
-                    _ => Error::Unreachable { server, reason: error.to_string() },
-                };
-            }
+            Err(error) => last = unreachable(endpoint, &error),
         }
     }
     Err(last)
+}
+
+/// What it means that an address does not answer.
+fn unreachable(endpoint: &Endpoint, error: &std::io::Error) -> Error {
+    let server = endpoint.server();
+    match error.kind() {
+        ErrorKind::ConnectionRefused => Error::ConnectRefused { server },
+        // The system may give up before we do.
+        ErrorKind::TimedOut => {
+            Error::ConnectTimeout { server, seconds: endpoint.timeouts.connect.as_secs() }
+        }
+        _ => Error::Unreachable { server, reason: error.to_string() },
+    }
 }
 
 /// What a failed key exchange means.
@@ -297,9 +300,8 @@ mod tests {
         parts.iter().flat_map(|part| [&(part.len() as u32).to_be_bytes(), *part].concat()).collect()
     }
 
-    #[test]
-    fn a_signature_by_an_algorithm_that_was_not_offered_is_refused() {
-        let endpoint = |algorithms| Endpoint {
+    fn endpoint(algorithms: Algorithms) -> Endpoint {
+        Endpoint {
             host: "h".into(),
             port: 22,
             username: "u".into(),
@@ -307,7 +309,56 @@ mod tests {
             algorithms,
             timeouts: Timeouts::default(),
             rekey_bytes: REKEY_BYTES,
-        };
+        }
+    }
+
+    #[test]
+    fn an_address_that_does_not_answer_is_told_by_its_kind() {
+        for (kind, code) in [
+            (ErrorKind::ConnectionRefused, "sftp.connect_refused"),
+            (ErrorKind::TimedOut, "sftp.connect_timeout"),
+            (ErrorKind::HostUnreachable, "sftp.unreachable"),
+        ] {
+            assert_eq!(unreachable(&endpoint(Algorithms::Default), &kind.into()).code(), code);
+        }
+    }
+
+    /// What a server that hangs up with that number and those words seems to mean.
+    async fn hung_up(reason_code: Disconnect, message: &str) -> (Option<(u32, String)>, bool) {
+        let notes = Arc::new(Notes::default());
+        let mut gate = Gate { pins: Vec::new(), notes: Arc::clone(&notes) };
+        let (message, lang_tag) = (message.to_owned(), String::new());
+        let info = client::RemoteDisconnectInfo { reason_code, message, lang_tag };
+        gate.disconnected(DisconnectReason::ReceivedDisconnect(info)).await.unwrap();
+        (notes.hung_up(), notes.too_many().is_some())
+    }
+
+    #[tokio::test]
+    async fn a_server_that_hangs_up_is_understood_by_its_number_or_its_words() {
+        use Disconnect::{ByApplication, NoMoreAuthMethodsAvailable, TooManyConnections};
+        for (number, words, code, too_many) in [
+            (TooManyConnections, "", TOO_MANY_CONNECTIONS, true),
+            (TooManyConnections, "bye", TOO_MANY_CONNECTIONS, true),
+            (NoMoreAuthMethodsAvailable, "", NO_MORE_METHODS, false),
+            (ByApplication, "Too many connections", 0, true),
+            (ByApplication, "Maximum number of sessions reached", 0, true),
+            (ByApplication, "User limit exceeded", 0, true),
+            (ByApplication, "Too many authentication failures for user u", 0, false),
+            (ByApplication, "Too many bytes", 0, false),
+            (ByApplication, "The user is unknown", 0, false),
+            (ByApplication, "", 0, false),
+        ] {
+            let (told, is_about_number) = hung_up(number, words).await;
+            let (told, reason) = told.unwrap();
+            assert_eq!((told, is_about_number), (code, too_many), "{words}");
+            assert!(reason.contains(words), "{reason}");
+        }
+        let silent = Notes::default();
+        assert_eq!((silent.hung_up(), silent.too_many()), (None, None));
+    }
+
+    #[test]
+    fn a_signature_by_an_algorithm_that_was_not_offered_is_refused() {
         let (default, legacy) = (endpoint(Algorithms::Default), endpoint(Algorithms::Legacy));
         for algorithm in ["ssh-ed25519", "ecdsa-sha2-nistp521", "rsa-sha2-512", "rsa-sha2-256"] {
             assert!(is_signed_with(&signature(algorithm), &default).is_ok(), "{algorithm}");
