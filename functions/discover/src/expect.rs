@@ -74,7 +74,7 @@ pub(crate) async fn expected(
         }
     }
     if !rows.is_empty() {
-        let count = |state| rows.iter().filter(|row| row.state == state).count() as u64;
+        let count = |state| count(&rows, state);
         tracing::info!(
             target: domain::METRICS,
             partner = profile.partner,
@@ -158,6 +158,10 @@ impl Look<'_> {
             state,
         })
     }
+}
+
+fn count(rows: &[Expected], state: Arrival) -> u64 {
+    rows.iter().filter(|row| row.state == state).count() as u64
 }
 
 /// What is missing is said until it comes, what came late once.
@@ -271,8 +275,18 @@ mod tests {
         let one: &[(&str, &str)] = &[("a.csv", "2026-03-02T06:00:00Z")];
         let both: &[(&str, &str)] =
             &[("a.csv", "2026-03-02T06:00:00Z"), ("b.csv", "2026-03-02T06:30:01Z")];
-        let told = looks(two, &[("2026-03-02T06:30:00Z", one), ("2026-03-02T07:00:00Z", both)]);
-        assert_eq!(told, ["2026-03-02 missing 1/2 !", "2026-03-02 late 2/2 !"]);
+        let told = looks(
+            two,
+            &[
+                ("2026-03-02T06:30:00Z", one),
+                ("2026-03-02T07:00:00Z", both),
+                ("2026-03-02T08:00:00Z", both),
+            ],
+        );
+        assert_eq!(
+            told,
+            ["2026-03-02 missing 1/2 !", "2026-03-02 late 2/2 !", "2026-03-02 late 2/2"]
+        );
     }
 
     #[test]

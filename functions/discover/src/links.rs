@@ -27,6 +27,13 @@ impl Judged {
             self.warnings.push(format!("{name:?} is a symbolic link and was left alone: {why}."));
         }
     }
+
+    fn count_the_rest(&mut self) {
+        let unnamed = self.left_alone - self.warnings.len() as u64;
+        if unnamed > 0 {
+            self.warnings.push(format!("{unnamed} more symbolic links were left alone."));
+        }
+    }
 }
 
 /// Judges the links that the patterns let through.
@@ -51,10 +58,7 @@ pub(crate) async fn judge(
             },
         }
     }
-    let unnamed = judged.left_alone - judged.warnings.len() as u64;
-    if unnamed > 0 {
-        judged.warnings.push(format!("{unnamed} more symbolic links were left alone."));
-    }
+    judged.count_the_rest();
     Ok(judged)
 }
 
@@ -98,4 +102,29 @@ async fn target(
         Leads::Out(_) => Err("it leads out of the source directory".to_owned()),
         Leads::InCircles => Err("it leads in circles".to_owned()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_links_are_named_up_to_a_limit_and_then_counted() {
+        for (links, lines, last) in [
+            (0, 0, ""),
+            (19, 19, "\"19\" is a symbolic link and was left alone: why."),
+            (20, 20, "\"20\" is a symbolic link and was left alone: why."),
+            (21, 21, "1 more symbolic links were left alone."),
+            (50, 21, "30 more symbolic links were left alone."),
+        ] {
+            let mut judged = Judged::default();
+            for number in 1..=links {
+                let path = number.to_string();
+                judged.leave(&Entry { path, size: 1, mtime: 1, kind: Kind::Symlink }, "why");
+            }
+            judged.count_the_rest();
+            assert_eq!((judged.left_alone, judged.warnings.len()), (links, lines), "{links}");
+            assert_eq!(judged.warnings.last().map_or("", String::as_str), last);
+        }
+    }
 }

@@ -50,6 +50,7 @@ async fn look_through(
 ) -> Result<Seen, Failure> {
     let source = &profile.source;
     let first = candidates(session, source, wanted).await?;
+    // Of nothing, a second look would tell nothing either.
     let complete = if first.files.is_empty() || source.settle_seconds == 0 {
         first.files.clone()
     } else {
@@ -66,16 +67,7 @@ async fn look_through(
         .into_iter()
         .map(|entry| FileRef::new(&profile.partner, &entry.path, entry.size, entry.mtime))
         .collect();
-    let ready: HashSet<&str> = complete.iter().map(|file| file.path.as_str()).collect();
-    let shown: HashSet<_> = complete.iter().map(|file| readable(&file.path)).collect();
-    let is_ready = |path: &str| ready.contains(path) || shown.contains(path);
-    let absent = wanted.into_iter().flatten().filter(|path| !is_ready(path));
-    warnings.extend(absent.map(|path| {
-        format!(
-            "The start names {:?}, which the source does not have or not complete.",
-            readable(path)
-        )
-    }));
+    warnings.extend(absent(wanted, &complete));
     let matched = first.files.len() as u64;
     Ok(Seen {
         matched,
@@ -84,6 +76,17 @@ async fn look_through(
         warnings,
         files: complete,
     })
+}
+
+/// A line for every file that the start names and that is not there.
+fn absent(wanted: Option<&HashSet<String>>, complete: &[FileRef]) -> Vec<String> {
+    let ready: HashSet<_> = complete.iter().map(|file| readable(&file.path)).collect();
+    let wanted = wanted.into_iter().flatten().map(|path| readable(path));
+    let mut absent: Vec<_> = wanted.filter(|path| !ready.contains(path)).collect();
+    absent.sort();
+    let line =
+        |path| format!("The start names {path:?}, which the source does not have or not complete.");
+    absent.into_iter().map(line).collect()
 }
 
 /// One look at the source.
@@ -194,15 +197,48 @@ fn patterns(texts: &[String]) -> Result<GlobSet, Failure> {
 mod tests {
     use super::*;
 
+    fn source(changes: serde_json::Value) -> Source {
+        let mut source = serde_json::json!({
+            "host": "h", "username": "u", "auth": {}, "host_keys": [], "directory": "/out/",
+        });
+        for (name, change) in changes.as_object().expect("an object") {
+            source[name] = change.clone();
+        }
+        serde_json::from_value(source).expect("a source")
+    }
+
+    #[test]
+    fn a_start_names_files_as_they_are_or_as_reports_show_them() {
+        let raw = domain::names::from_bytes(b"caf\xe9.csv");
+        let there = [raw.as_str(), "plain.csv", "other.csv"];
+        let entry =
+            |path: &str| Entry { path: path.to_owned(), size: 1, mtime: 1, kind: Kind::File };
+        let file = |path: &str| FileRef::new("acme", path, 1, 1);
+        let source = source(serde_json::json!({}));
+        for (wanted, found, lines) in [
+            (vec![raw.as_str(), "plain.csv"], vec![raw.as_str(), "plain.csv"], vec![]),
+            (vec!["caf%E9.csv"], vec![raw.as_str()], vec![]),
+            (vec!["gone.csv", "other.csv", "away.csv"], vec!["other.csv"], vec!["away", "gone"]),
+        ] {
+            let wanted: HashSet<String> = wanted.into_iter().map(str::to_owned).collect();
+            let entries = there.map(entry).to_vec();
+            let matched = matching(&source, entries, Some(&wanted)).expect("patterns");
+            let matched: Vec<&str> = matched.iter().map(|entry| entry.path.as_str()).collect();
+            assert_eq!(matched, found);
+            let lines = lines.iter().map(|name| {
+                format!(
+                    "The start names \"{name}.csv\", which the source does not have or not complete."
+                )
+            });
+            let complete: Vec<FileRef> = matched.into_iter().map(file).collect();
+            assert_eq!(absent(Some(&wanted), &complete), lines.collect::<Vec<String>>());
+        }
+        assert_eq!(matching(&source, there.map(entry).to_vec(), None).expect("patterns").len(), 3);
+        assert_eq!(absent(None, &[]), Vec::<String>::new());
+    }
+
     #[test]
     fn what_was_moved_away_after_delivery_is_not_picked_up_again() {
-        let source = |move_to: &str| -> Source {
-            serde_json::from_value(serde_json::json!({
-                "host": "h", "username": "u", "auth": {}, "host_keys": [],
-                "directory": "/out/", "move_to": move_to,
-            }))
-            .expect("source")
-        };
         for (move_to, prefix) in [
             ("done", Some("done/")),
             ("./done/", Some("done/")),
@@ -210,7 +246,8 @@ mod tests {
             ("/outside", None),
             ("/elsewhere", None),
         ] {
-            assert_eq!(moved_prefix(&source(move_to)).as_deref(), prefix, "{move_to}");
+            let source = source(serde_json::json!({"move_to": move_to}));
+            assert_eq!(moved_prefix(&source).as_deref(), prefix, "{move_to}");
         }
     }
 

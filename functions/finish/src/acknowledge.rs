@@ -55,7 +55,7 @@ impl Awaited {
         let deadline = Timestamp::now().checked_add(SignedDuration::from_secs(within)).ok()?;
         Some(Self {
             deadline,
-            wait_seconds: (wanted.within_seconds / LOOKS).max(LEAST_WAIT),
+            wait_seconds: between_looks(wanted.within_seconds),
             files: files(run, &profile.target, wanted, receipts, delivered),
             complete_at: None,
             trouble: None,
@@ -124,12 +124,12 @@ impl Awaited {
     }
 
     /// How it stands, for the summary.
-    pub(crate) fn state(&self) -> Acknowledged {
+    pub(crate) fn state(&self, now: Timestamp) -> Acknowledged {
         let open = self.files.iter().filter(|file| !file.seen);
         let missing: Vec<String> = open.map(|file| file.path.clone()).collect();
         let state = match missing.is_empty() {
             true => Acknowledgement::Received,
-            false if self.deadline > Timestamp::now() => Acknowledgement::Pending,
+            false if self.deadline > now => Acknowledgement::Pending,
             false => Acknowledgement::Missing,
         };
         Acknowledged {
@@ -142,8 +142,8 @@ impl Awaited {
     }
 
     /// Seconds until the next look.
-    pub(crate) fn wait_seconds(&self) -> u64 {
-        let left = self.deadline.duration_since(Timestamp::now()).as_secs();
+    pub(crate) fn wait_seconds(&self, now: Timestamp) -> u64 {
+        let left = self.deadline.duration_since(now).as_secs();
         self.wait_seconds.min(u64::try_from(left).unwrap_or(0) + 1)
     }
 
@@ -161,6 +161,11 @@ impl Awaited {
             self.files.len()
         )
     }
+}
+
+/// Seconds from one look to the next.
+fn between_looks(within_seconds: u64) -> u64 {
+    (within_seconds / LOOKS).max(LEAST_WAIT)
 }
 
 fn files(
@@ -196,4 +201,65 @@ fn files(
         }
     };
     receipts.iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(text: &str) -> Timestamp {
+        text.parse().expect("a time")
+    }
+
+    /// Due at noon, with a look each minute, and so many files of which none was seen.
+    fn awaited(files: usize) -> Awaited {
+        let file = |number| File {
+            path: format!("/in/{number}.ack"),
+            not_before_seconds: None,
+            seen: false,
+        };
+        Awaited {
+            deadline: time("2026-03-02T12:00:00Z"),
+            wait_seconds: 60,
+            files: (1..=files).map(file).collect(),
+            complete_at: None,
+            trouble: None,
+        }
+    }
+
+    #[test]
+    fn the_last_look_comes_right_after_the_deadline() {
+        let awaited = awaited(1);
+        for (now, seconds, state) in [
+            ("2026-03-02T11:00:00Z", 60, Acknowledgement::Pending),
+            ("2026-03-02T11:59:00Z", 60, Acknowledgement::Pending),
+            ("2026-03-02T11:59:50Z", 11, Acknowledgement::Pending),
+            ("2026-03-02T11:59:59.5Z", 1, Acknowledgement::Pending),
+            ("2026-03-02T12:00:00Z", 1, Acknowledgement::Missing),
+            ("2026-03-02T13:00:00Z", 1, Acknowledgement::Missing),
+        ] {
+            assert_eq!(awaited.wait_seconds(time(now)), seconds, "{now}");
+            assert_eq!(awaited.state(time(now)).state, state, "{now}");
+        }
+    }
+
+    #[test]
+    fn looks_are_spread_over_the_partners_time() {
+        for (within, seconds) in [(1, 5), (600, 5), (601, 5), (1200, 10), (86_400, 720)] {
+            assert_eq!(between_looks(within), seconds, "{within}");
+        }
+    }
+
+    #[test]
+    fn a_few_of_many_are_named() {
+        for (files, words) in [
+            (1, "1 of 1 acknowledgements did not come in time: /in/1.ack. Ask"),
+            (5, "/in/4.ack, /in/5.ack. Ask"),
+            (6, "6 of 6 acknowledgements"),
+            (6, "/in/4.ack, /in/5.ack, …. Ask"),
+        ] {
+            let warning = awaited(files).warning();
+            assert!(warning.contains(words), "{warning}");
+        }
+    }
 }

@@ -74,7 +74,7 @@ impl Finish {
         summary.manifest = manifest;
         summary.connections = connections(run).await;
         let awaited = self.awaited(run, &summary).await?;
-        summary.acknowledged = awaited.as_ref().map(Awaited::state);
+        summary.acknowledged = awaited.as_ref().map(|it| it.state(Timestamp::now()));
         self.write(run, &summary).await?;
         account::delete_delivered_data(run, &summary).await?;
         run.abort_uploads().await;
@@ -87,7 +87,7 @@ impl Finish {
 
     /// What the partner has to say to these deliveries. A run that ended early alarms by itself.
     async fn awaited(&self, run: &Run, summary: &Summary) -> Result<Option<Awaited>, Failure> {
-        if summary.receipts.is_empty() || summary.error.is_some() {
+        if summary.error.is_some() {
             return Ok(None);
         }
         let profile = run.profile().await?;
@@ -104,7 +104,7 @@ impl Finish {
             ));
         };
         let mut summary = found.value;
-        let acknowledged = awaited.state();
+        let acknowledged = awaited.state(Timestamp::now());
         let settled = acknowledged.state != Acknowledgement::Pending;
         let news = summary.acknowledged.as_ref() != Some(&acknowledged);
         if settled && news {
@@ -175,7 +175,7 @@ fn output(run: &Run, summary: &Summary, awaited: Option<&Awaited>) -> FinishOutp
         failed: summary.totals.failed,
         summary: run.keys().summary(),
         more: awaited.is_some(),
-        wait_seconds: awaited.map_or(0, Awaited::wait_seconds),
+        wait_seconds: awaited.map_or(0, |it| it.wait_seconds(Timestamp::now())),
     }
 }
 

@@ -128,8 +128,8 @@ impl Delivery<'_> {
         for dead in lease.into_iter().flat_map(|lease| lease.taken_from) {
             let dead = Run::new(self.run.store(), keys.partner(), &dead);
             let Some(mut left) = Kept::of(&dead).await? else { continue };
-            let Sending { manifest, half, delivered, .. } = &left.sending;
-            if *delivered || *half == manifest.remote_path {
+            // Without temporary names nothing tells half a file from what somebody else put there.
+            if left.sending.half == left.sending.manifest.remote_path {
                 continue;
             }
             left.sending.renaming = false;

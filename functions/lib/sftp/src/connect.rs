@@ -291,6 +291,8 @@ fn no_common(endpoint: &Endpoint, kind: &str, ours: Vec<String>, theirs: &[Strin
 
 #[cfg(test)]
 mod tests {
+    use russh::client::Handler;
+
     use super::*;
     use crate::endpoint::Timeouts;
 
