@@ -30,7 +30,8 @@ use crate::streams::{Tally, fill};
 
 /// New format, tag 1.
 const WRAPPED_KEY_TAG: u8 = 0xc1;
-/// Several times what the longest key needs.
+/// Several times what the longest key needs, and more than the library takes: this bounds the memory
+/// alone.
 const WRAPPED_KEY_MAX_BYTES: u64 = 64 * 1024;
 /// How much is decrypted at once; any other amount gives the same answer.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -55,14 +56,7 @@ pub(super) fn open(
     let tally = if bytes > ALONE_MAX_BYTES {
         beside(body)?
     } else {
-        let mut spare = vec![0; PIECE_BYTES];
-        let tally = Inside::new(&mut |used| {
-            if !used.is_empty() {
-                spare = used;
-            }
-            body.next(mem::take(&mut spare))
-        })
-        .read()?;
+        let tally = Inside::new(&mut |used| body.next(used)).read()?;
         body.end()?;
         tally
     };
@@ -159,7 +153,7 @@ impl Length {
             let mut number = 0;
             for _ in 0..count {
                 let [byte] = next()?;
-                number = (number << 8) | u64::from(byte);
+                number = (number << 8) + u64::from(byte);
             }
             Ok(number)
         };

@@ -205,6 +205,39 @@ fn the_structure_alone_refuses_the_other_format() {
     }
 }
 
+/// Whether the proof's own look takes that packet, counted from the first one of the message.
+fn fits(examiner: &mut Examiner<'_>, message: &[u8], number: usize) -> bool {
+    let mut parsed = PacketParser::from_bytes(message).unwrap();
+    for _ in 0..number {
+        parsed = parsed.unwrap().next().unwrap().1;
+    }
+    examiner.inspect(&parsed.unwrap()).is_ok()
+}
+
+#[test]
+fn each_packet_is_looked_at_without_the_help_of_the_library() {
+    for (format, claimed) in [
+        (Format::V1, Format::V1),
+        (Format::V1, Format::V2),
+        (Format::V2, Format::V2),
+        (Format::V2, Format::V1),
+    ] {
+        let case = case(b"x", &SealOptions { format, ..SealOptions::default() });
+        let mut examiner = Examiner {
+            session_key: case.sealed.session_key.key(),
+            format: claimed,
+            signer: None,
+            recipients: Vec::new(),
+            containers: 0,
+            literals: 0,
+        };
+        // A wrapped key and a container fit once and in this order, if they have the right version.
+        let found = [0, 0, 1, 0, 1].map(|number| fits(&mut examiner, &case.ciphertext, number));
+        let right = format == claimed;
+        assert_eq!(found, [right, right, right, false, false], "{format:?} as {claimed:?}");
+    }
+}
+
 #[test]
 fn another_file_of_the_same_partner_is_refused() {
     for options in variants() {
