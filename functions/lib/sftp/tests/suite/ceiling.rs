@@ -1,12 +1,16 @@
 //! The ceiling over all processes of a machine: counted where it matters, among the kernel's sockets.
 
+use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sftp::{Credentials, Endpoint, Session, share_connections};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
 
 use crate::conformance::{get, same};
 use crate::world::{World, endpoint, noise, wait_until};
@@ -117,6 +121,67 @@ fn two_processes(max_startups: &str, full: Option<usize>) -> usize {
     }
     busy.store(false, Ordering::SeqCst);
     watching.join().unwrap()
+}
+
+/// Keeps what is told as a metric: its text and its number.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<(String, u64)>>>);
+
+impl Subscriber for Told {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == domain::METRICS
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line::default();
+        event.record(&mut line);
+        self.0.lock().unwrap().push((line.server, line.number));
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[derive(Default)]
+struct Line {
+    server: String,
+    number: u64,
+}
+
+impl Visit for Line {
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        assert_eq!(field.name(), "sftp_connections_at_once");
+        self.number = value;
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        assert_eq!(field.name(), "server");
+        value.clone_into(&mut self.server);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        panic!("{field} {value:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_closed_tells_once_what_the_account_may_have() {
+    let told = Told::default();
+    let _told_here = tracing::subscriber::set_default(told.clone());
+    let world = World::embedded().await;
+    let connect = Session::connect_within(&world.endpoint, &world.credentials, NINE);
+    let session = connect.await.unwrap();
+    assert_eq!(*told.0.lock().unwrap(), []);
+    for _ in 0..2 {
+        session.close().await;
+        assert_eq!(*told.0.lock().unwrap(), [(world.endpoint.server(), u64::from(NINE))]);
+    }
 }
 
 #[test]

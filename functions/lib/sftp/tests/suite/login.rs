@@ -163,6 +163,15 @@ async fn passwords_right_and_wrong() {
 }
 
 #[tokio::test]
+async fn a_session_shows_its_server_and_no_secret() {
+    let world = World::embedded().await;
+    let session = world.connect().await;
+    let (shown, server) = (format!("{session:?}"), world.endpoint.server());
+    assert_eq!(session.server(), server);
+    assert!(shown.contains(&server) && !shown.contains("right"), "{shown}");
+}
+
+#[tokio::test]
 async fn a_generated_key_logs_in_at_the_embedded_server() {
     let (private, public) = keys::generate_ed25519().unwrap();
     let world = World::embedded_with(|options| options.authorized_key = Some(public)).await;

@@ -23,6 +23,8 @@ mod quirks;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod scripted;
+#[cfg(test)]
 mod servers;
 #[cfg(test)]
 mod world;
