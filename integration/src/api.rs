@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::{Value, json};
@@ -75,6 +75,10 @@ struct Book {
     wanted: Mutex<Option<String>>,
     /// OAuth 2 tokens that were given out.
     tokens: AtomicUsize,
+    /// The only `Authorization` that gets a token, if one is wanted.
+    client: Mutex<Option<String>>,
+    /// With which `Authorization` tokens were asked for.
+    clients: Mutex<Vec<String>>,
 }
 
 impl Api {
@@ -96,6 +100,8 @@ impl Api {
             rule: Mutex::new(rule),
             wanted: Mutex::new(Some(format!("Bearer {}", Self::TOKEN))),
             tokens: AtomicUsize::new(0),
+            client: Mutex::default(),
+            clients: Mutex::default(),
         });
         let router = Router::new().route("/v1/files", post(take)).route("/v1/token", post(token));
         let router = router.with_state(Arc::clone(&book));
@@ -153,6 +159,18 @@ impl Api {
         self.book.tokens.load(Ordering::SeqCst)
     }
 
+    /// Gives a token to that `Authorization` alone from now on.
+    pub fn want_client(&self, authorization: &str) {
+        let mut client = self.book.client.lock().unwrap_or_else(PoisonError::into_inner);
+        *client = Some(authorization.to_owned());
+    }
+
+    /// With which `Authorization` tokens were asked for, in order of arrival.
+    #[must_use]
+    pub fn clients(&self) -> Vec<String> {
+        self.book.clients.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Every request so far, in order of arrival.
     #[must_use]
     pub fn requests(&self) -> Vec<Told> {
@@ -196,7 +214,16 @@ fn url(address: SocketAddr) -> String {
     format!("http://{address}/v1/files")
 }
 
-async fn token(State(book): State<Arc<Book>>) -> Response {
+async fn token(State(book): State<Arc<Book>>, headers: HeaderMap) -> Response {
+    let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+    let given = String::from_utf8_lossy(given).into_owned();
+    let wanted = book.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let refused = wanted.is_some_and(|wanted| wanted != given);
+    book.clients.lock().unwrap_or_else(PoisonError::into_inner).push(given);
+    if refused {
+        let error = axum::Json(json!({"error": "invalid_client"}));
+        return (StatusCode::UNAUTHORIZED, error).into_response();
+    }
     let token = format!("{}{}", Api::OAUTH2_TOKEN, book.tokens.fetch_add(1, Ordering::SeqCst));
     book.want(Some(format!("Bearer {token}")));
     axum::Json(json!({"access_token": token, "token_type": "Bearer"})).into_response()

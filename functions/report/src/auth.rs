@@ -230,7 +230,26 @@ fn value(text: &str) -> Result<HeaderValue, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use secrets::FolderSecrets;
+
     use super::*;
+
+    #[tokio::test]
+    async fn one_token_is_dropped_once_and_each_that_expires_is() {
+        let auth = Auth::new(ReportAuth::default(), Arc::new(FolderSecrets::new("no folder")));
+        let before = auth.renewals().await;
+        assert!(!auth.renew(before).await, "nothing was used that could have expired");
+        for token in ["first", "second"] {
+            auth.renewed.lock().await.token = Some(Zeroizing::new(token.to_owned()));
+            let before = auth.renewals().await;
+            assert!(auth.renew(before).await, "{token}");
+            assert_eq!(auth.renewed.lock().await.token, None, "{token}");
+            // Refused with the same token, and the next one is there already.
+            auth.renewed.lock().await.token = Some(Zeroizing::new("next".to_owned()));
+            assert!(auth.renew(before).await, "{token}");
+            assert!(auth.renewed.lock().await.token.is_some(), "{token}");
+        }
+    }
 
     #[test]
     fn the_signature_is_that_of_the_other_implementation() {

@@ -7,7 +7,7 @@ use domain::items::Answer;
 use domain::profile::Report as Rules;
 use domain::{Failure, SecretStore};
 use jiff::Timestamp;
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode, redirect};
 use serde_json::Value;
 
@@ -68,7 +68,7 @@ impl Client {
         if refuses_credentials(response.status()) && self.auth.renew(renewals).await {
             response = self.send(body, about).await?;
         }
-        if let Some(wait) = retry_after(&response).filter(|wait| *wait <= PATIENCE) {
+        if let Some(wait) = short_wait(response.status(), response.headers(), Timestamp::now()) {
             tokio::time::sleep(wait).await;
             response = self.send(body, about).await?;
         }
@@ -160,19 +160,21 @@ fn refuses_credentials(status: StatusCode) -> bool {
     status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN
 }
 
-/// How long a 429 or 503 asks us to wait: seconds or an HTTP date.
-fn retry_after(response: &Response) -> Option<Duration> {
-    let status = response.status();
+/// How long a 429 or 503 asks us to wait, in seconds or until an HTTP date; `None` where that is longer
+/// than anybody waits here.
+fn short_wait(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     if status != StatusCode::TOO_MANY_REQUESTS && status != StatusCode::SERVICE_UNAVAILABLE {
         return None;
     }
-    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    let seconds = date.as_second().saturating_sub(Timestamp::now().as_second());
-    Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let seconds = match text.parse() {
+        Ok(seconds) => seconds,
+        Err(_) => {
+            let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+            u64::try_from(date.as_second().saturating_sub(now.as_second())).unwrap_or(0)
+        }
+    };
+    Some(Duration::from_secs(seconds)).filter(|wait| *wait <= PATIENCE)
 }
 
 /// What is kept of an answer. Where the reading of it was cut, its end may be half of a secret.
@@ -193,7 +195,68 @@ fn innermost(error: &reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use domain::ErrorClass::{self, Misconfigured, Rejected, Throttled, Transient};
+    use reqwest::header::HeaderValue;
+    use secrets::FolderSecrets;
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn each_status_means_what_the_machine_should_do() {
+        let url = "https://api.example/v1/files";
+        let rules = serde_json::from_value(json!({ "url": url })).expect("rules");
+        let secrets = Arc::new(FolderSecrets::new("no folder"));
+        let client = Client::new(&rules, secrets).expect("a client");
+        let judged = |status| {
+            let status = StatusCode::from_u16(status).expect("a status");
+            client.judge(status, " its words\n", "one.csv")
+        };
+        for fine in [200, 201, 202, 204] {
+            assert_eq!(judged(fine), Ok(()), "{fine}");
+        }
+        let table: [(&[u16], ErrorClass, &str); 5] = [
+            (&[401, 403], Misconfigured, "report.credentials"),
+            (&[301, 302, 307, 308], Misconfigured, "report.redirect"),
+            (&[429], Throttled, "report.throttled"),
+            (&[408, 409, 425, 500, 502, 503, 504], Transient, "report.busy"),
+            (&[400, 404, 410, 413, 422], Rejected, "report.rejected"),
+        ];
+        for (statuses, class, code) in table {
+            for status in statuses {
+                let failure = judged(*status).expect_err("a failure");
+                assert_eq!((failure.class, &*failure.code), (class, code), "{status}");
+                assert!(failure.message.contains(&status.to_string()), "{failure}");
+                let subject = if class == Rejected { "one.csv" } else { url };
+                assert!(failure.message.contains(subject), "{failure}");
+                let repeats = !["report.redirect", "report.throttled"].contains(&code);
+                assert_eq!(failure.message.contains(": its words."), repeats, "{failure}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_wait_is_waited_for_here_and_a_long_one_is_not() {
+        let now: Timestamp = "2024-02-29T12:00:00Z".parse().expect("a time");
+        let wait = |status, text| {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]);
+            short_wait(status, &headers, now).map(|wait| wait.as_secs())
+        };
+        for status in [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE] {
+            assert_eq!(wait(status, "0"), Some(0));
+            assert_eq!(wait(status, " 20 "), Some(20));
+            assert_eq!(wait(status, "21"), None);
+            assert_eq!(wait(status, "Thu, 29 Feb 2024 12:00:07 GMT"), Some(7));
+            assert_eq!(wait(status, "Thu, 29 Feb 2024 11:59:00 GMT"), Some(0));
+            assert_eq!(wait(status, "Thu, 29 Feb 2024 12:01:00 GMT"), None);
+            assert_eq!(wait(status, "soon"), None);
+            assert_eq!(short_wait(status, &HeaderMap::new(), now), None);
+        }
+        // A redirect may say it as well, and an accepted report is not sent again.
+        for status in [StatusCode::CREATED, StatusCode::FOUND, StatusCode::BAD_GATEWAY] {
+            assert_eq!(wait(status, "0"), None, "{status}");
+        }
+    }
 
     #[test]
     fn of_an_answer_the_beginning_is_kept_and_no_half_secret() {

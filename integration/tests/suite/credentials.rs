@@ -111,6 +111,31 @@ async fn a_token_that_expires_is_asked_for_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clients_secret_that_was_rotated_is_read_once_more_and_a_wrong_one_is_not_tried_twice() {
+    // printf 'drayage:old' | base64, and so on
+    let (old, new) = ("Basic ZHJheWFnZTpvbGQ=", "Basic ZHJheWFnZTpuZXc=");
+    // What the secret is now; with what a token is asked for; what comes of it.
+    let cases: [(&str, &[&str], _); 2] =
+        [("new", &[old, new], None), ("old", &[old], Some("report.credentials"))];
+    for (present, clients, fault) in cases {
+        let mut world = World::embedded();
+        world.put("one.csv", b"id\n1\n");
+        std::fs::write(world.secrets.join("acme/client"), present).expect("a secret");
+        world.partner.profile["report"]["auth"] = json!({"oauth2": {
+            "token_url": world.api.token_url(), "client_id": "drayage", "client_secret": "acme/client",
+        }});
+        world.api.want_client(new);
+        let mut options = world.options();
+        options.secrets = Arc::new(Warm::new(&world, &[("acme/client", "old")]));
+        let ended = world.run_with(options, world.start()).await;
+        assert_eq!(world.api.clients(), clients);
+        let error = ended.summary.expect("a summary").error;
+        assert_eq!(error.as_ref().map(|error| &*error.code), fault, "{error:?}");
+        assert_eq!(world.api.reports().len(), usize::from(fault.is_none()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_auth_is_sent_as_the_api_wants_it() {
     // What goes into the profile; the Authorization that must come; a header beside it.
     let kinds = [

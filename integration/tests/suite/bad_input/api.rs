@@ -37,6 +37,17 @@ async fn what_the_api_rejects_is_quarantined_with_the_apis_own_words() {
 }
 
 #[tokio::test]
+async fn of_a_long_answer_the_beginning_is_told() {
+    let world = World::embedded();
+    world.put("strange.csv", b"id\n1\n");
+    // Longer than what is kept, and short enough to be read to its end.
+    world.api.answer(|_| Reply::Status(422, json!("x".repeat(3000))));
+    let failure = only_failure(&world, &world.run().await, "strange.csv", &[]);
+    let words = format!("\"{}.", "x".repeat(2047));
+    assert_says(&failure, ErrorClass::Rejected, "report.rejected", &[&words]);
+}
+
+#[tokio::test]
 async fn an_api_that_fails_for_one_file_is_asked_again_and_then_left() {
     let world = World::embedded();
     let neighbours = mixed(6);
