@@ -138,7 +138,8 @@ where
     }
 }
 
-/// The failure that the state machine must hear of: the one that leaves least hope.
+/// The failure that the state machine must hear of: the one that leaves least hope, the first of
+/// several that leave as much.
 fn graver(one: Option<Failure>, other: Option<Failure>) -> Option<Failure> {
     const fn weight(failure: &Failure) -> u8 {
         match failure.class {
@@ -151,5 +152,27 @@ fn graver(one: Option<Failure>, other: Option<Failure>) -> Option<Failure> {
         (Some(one), Some(other)) if weight(&other) > weight(&one) => Some(other),
         (Some(one), _) => Some(one),
         (None, other) => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machine_hears_of_the_first_failure_that_leaves_least_hope() {
+        let of = |class, code| Some(Failure::new(class, code, "Words."));
+        let classes = [ErrorClass::Transient, ErrorClass::Throttled, ErrorClass::Misconfigured];
+        for (grave, class) in classes.into_iter().enumerate() {
+            for (weight, other) in classes.into_iter().enumerate() {
+                let told = graver(of(class, "first"), of(other, "second"));
+                let expected =
+                    if weight > grave { of(other, "second") } else { of(class, "first") };
+                assert_eq!(told, expected, "{class}, then {other}");
+            }
+            assert_eq!(graver(None, of(class, "only")), of(class, "only"));
+            assert_eq!(graver(of(class, "only"), None), of(class, "only"));
+        }
+        assert_eq!(graver(None, None), None);
     }
 }
