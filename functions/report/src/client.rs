@@ -195,19 +195,62 @@ fn innermost(error: &reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use domain::ErrorClass::{self, Misconfigured, Rejected, Throttled, Transient};
     use reqwest::header::HeaderValue;
     use secrets::FolderSecrets;
     use serde_json::json;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
     use super::*;
+
+    fn client(url: &str) -> Client {
+        let rules = serde_json::from_value(json!({ "url": url })).expect("rules");
+        Client::new(&rules, Arc::new(FolderSecrets::new("no folder"))).expect("a client")
+    }
+
+    /// Posts to an API that gives these answers, one after the other, and must be asked for each.
+    async fn post_to<const N: usize>(answers: [&'static str; N]) -> Result<Answer, Failure> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/v1/files", listener.local_addr().expect("its number"));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        tokio::spawn(async move {
+            for answer in answers {
+                let (mut connection, _) = listener.accept().await.expect("a connection");
+                let mut request = Vec::new();
+                while !request.ends_with(b"{}") {
+                    assert_ne!(connection.read_buf(&mut request).await.expect("a request"), 0);
+                }
+                count.fetch_add(1, Ordering::SeqCst);
+                let end = "\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+                let answer = format!("HTTP/1.1 {answer}{end}");
+                connection.write_all(answer.as_bytes()).await.expect("it listens");
+            }
+        });
+        let about = About { key: "key", run: "run", label: "one.csv" };
+        let answer = client(&url).post(&json!({}), &about).await;
+        assert_eq!(asked.load(Ordering::SeqCst), N, "{answer:?}");
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_report_is_sent_once_more_after_a_short_wait_and_left_where_it_is_long() {
+        let answer = post_to(["429 Busy\r\nretry-after: 0", "201 Created"]).await;
+        assert_eq!(answer.map(|answer| answer.status), Ok(201));
+        let again = "503 Busy\r\nretry-after: 0";
+        let failure = post_to([again, again]).await.expect_err("a failure");
+        assert_eq!(failure.class, Transient, "{failure}");
+        let failure = post_to(["429 Busy\r\nretry-after: 21"]).await.expect_err("a failure");
+        assert_eq!(failure.class, Throttled, "{failure}");
+    }
 
     #[test]
     fn each_status_means_what_the_machine_should_do() {
         let url = "https://api.example/v1/files";
-        let rules = serde_json::from_value(json!({ "url": url })).expect("rules");
-        let secrets = Arc::new(FolderSecrets::new("no folder"));
-        let client = Client::new(&rules, secrets).expect("a client");
+        let client = client(url);
         let judged = |status| {
             let status = StatusCode::from_u16(status).expect("a status");
             client.judge(status, " its words\n", "one.csv")
