@@ -1,12 +1,12 @@
 //! What a partner owes: the word that a delivery arrived, and files that have to come.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use domain::events::{Summary, Verdict};
 use domain::heard::Acknowledgement;
 use dray::run::Ended;
-use engine::Notice;
+use engine::{EventType, Injection, Injections, Notice, When};
 use integration::{World, states};
 use serde_json::{Value, json};
 
@@ -83,7 +83,17 @@ async fn files_that_have_to_come_are_in_the_summary_and_the_report() {
         row("stock-*.csv", "23:59"),
         none,
     ]);
+    let log = tempfile::NamedTempFile::new().expect("a log");
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(format!("{}=info", domain::METRICS))
+        .with_ansi(false)
+        .with_writer(log.reopen().expect("the log"));
+    let guard = tracing::subscriber::set_default(subscriber.finish());
     let summary = run(&world).await;
+    drop(guard);
+    let metrics = std::fs::read_to_string(log.path()).expect("metrics");
+    let counted = "expected_on_time=1 expected_late=1 expected_missing=1 expected_pending=1";
+    assert!(metrics.contains(counted), "{metrics}");
     let states: Vec<_> = summary.expected.iter().map(|row| row.state.words()).collect();
     assert_eq!(states, ["on time", "late", "missing", "pending", "not expected"]);
     assert_eq!(summary.verdict, Verdict::Delivered);
@@ -93,6 +103,13 @@ async fn files_that_have_to_come_are_in_the_summary_and_the_report() {
     for words in ["<td>prices-*.csv</td>", ">missing<", ">late<"] {
         assert!(report.contains(words), "{words} is not in the report");
     }
+    let lines = |summary: &Summary, words: &str| {
+        summary.warnings.iter().filter(|it| it.contains(words)).count()
+    };
+    assert_eq!((lines(&summary, "came late"), lines(&summary, "are missing")), (1, 1));
+    let next = run(&world).await;
+    assert_eq!(next.expected, summary.expected);
+    assert_eq!((lines(&next, "came late"), lines(&next, "are missing")), (0, 1), "{next:?}");
 }
 
 /// Writes the acknowledgements of everything that lies in a folder.
@@ -123,6 +140,63 @@ async fn a_partner_that_acknowledges_is_waited_for_and_nobody_is_locked_out_mean
     let acknowledged = summary.acknowledged.expect("how it stands");
     assert_eq!((summary.verdict, summary.warnings), (Verdict::Delivered, Vec::new()));
     assert_eq!((acknowledged.state, acknowledged.wanted), (Acknowledgement::Received, 3));
+    assert!(acknowledged.complete_at.is_some(), "{acknowledged:?}");
+    let report =
+        std::fs::read_to_string(world.run_folder("acme", &summary.run).join("report.html"));
+    assert!(report.expect("a report").contains("The partner acknowledged."));
+}
+
+/// Finish tells nobody what it saw: the partner stays silent, is looked for again, and then answers.
+#[tokio::test]
+async fn a_look_whose_answer_was_lost_is_taken_again_and_a_late_word_counts() {
+    let world = world(json!({"acknowledgement": {"within_seconds": 600}}));
+    let mut options = world.options();
+    let cause = r#"{"errorMessage": "The answer was lost. [test.injected]"}"#.to_owned();
+    let (error, when) = ("Transient".to_owned(), When::After);
+    let thrice = Injection::Error { error, cause, times: Some(3), when };
+    options.injections = Injections::new().with("Finish", thrice);
+    let (runs, folder) = (world.state.join("s3/drayage/runs/acme"), world.target.folder.clone());
+    let seen: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let told = Arc::clone(&seen);
+    options.observer = Some(Arc::new(move |notice: Notice<'_>| {
+        if notice.event.event_type != EventType::TaskFailed {
+            return;
+        }
+        let run = std::fs::read_dir(&runs).expect("runs").next().expect("one").expect("one").path();
+        let mut told = told.lock().expect("summaries");
+        told.push(json_at(&run.join("summary.json")));
+        if told.len() == 1 {
+            let path = run.join("acknowledgements.json");
+            let mut awaited = json_at(&path);
+            awaited["deadline"] = json!("2026-01-01T00:00:00Z");
+            std::fs::write(path, awaited.to_string()).expect("its time is over");
+        }
+        if told.len() == 3 {
+            acknowledge(&folder, &folder);
+        }
+    }));
+    let ended = world.run_with(options, world.start()).await;
+    assert_eq!(ended.outcome.error, None, "{:?}", ended.outcome.cause);
+    let seen = seen.lock().expect("summaries");
+    let verdicts: Vec<_> = seen.iter().map(|it| it["verdict"].clone()).collect();
+    assert_eq!(json!(verdicts), json!(["Delivered", "Unacknowledged", "Unacknowledged"]));
+    assert_eq!(seen[1], seen[2], "what was seen before is no news");
+    assert_eq!(seen[2]["acknowledged"]["complete_at"], Value::Null);
+    let summary = ended.summary.expect("a summary");
+    assert_eq!((summary.verdict, summary.warnings.len()), (Verdict::Delivered, 1), "{summary:?}");
+    assert_eq!(summary.acknowledged.expect("how it stands").state, Acknowledgement::Received);
+}
+
+#[tokio::test]
+async fn a_run_that_ended_early_alarms_by_itself_and_waits_for_nobody() {
+    let world = world(json!({"acknowledgement": {"within_seconds": 600}}));
+    let mut options = world.options();
+    let cause = r#"{"errorMessage": "The account was closed. [test.injected]"}"#.to_owned();
+    let (error, when) = ("Misconfigured".to_owned(), When::After);
+    let once = Injection::Error { error, cause, times: Some(1), when };
+    options.injections = Injections::new().with("Upload", once);
+    let summary = world.run_with(options, world.start()).await.summary.expect("a summary");
+    assert_eq!((summary.verdict, summary.acknowledged), (Verdict::Misconfigured, None));
 }
 
 #[tokio::test]

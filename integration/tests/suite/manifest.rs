@@ -1,12 +1,15 @@
 //! What a partner is told beside the files: the manifest.
 
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use domain::events::Verdict;
 use engine::{Event, EventType, Injection, Injections, Notice, When};
 use integration::World;
 use serde_json::{Value, json};
 use sftp::server::Quirks;
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
 
 use crate::heard::{CONTENT, json_at, lease_path, names, run, run_with, with, world};
 
@@ -116,12 +119,19 @@ async fn a_manifest_is_sent_once_though_finish_runs_twice_and_the_partner_takes_
 
 #[tokio::test]
 async fn files_whose_manifest_was_refused_stay_open_and_are_listed_by_the_next_run() {
-    let mut world = world(json!({"manifest": {"name": "list.json"}}));
+    for rename in ["auto", "direct"] {
+        refused_and_listed(rename).await;
+    }
+}
+
+async fn refused_and_listed(rename: &str) {
+    let mut world = world(json!({"manifest": {"name": "list.json"}, "rename": rename}));
     world.partner.profile["source"]["after_delivery"] = json!("delete");
     let path = world.target.folder.join("list.json");
     std::fs::write(&path, b"theirs").expect("somebody else's file");
     let summary = run(&world).await;
     assert_eq!((summary.verdict, summary.totals.delivered), (Verdict::Incomplete, 3));
+    assert_eq!((summary.totals.members, summary.totals.delivered_before), (3, 0));
     let error = summary.error.expect("why");
     assert_eq!(error.code, "finish.manifest_exists");
     assert_eq!(std::fs::read(&path).expect("still there"), b"theirs");
@@ -183,6 +193,99 @@ async fn what_a_dead_run_left_of_its_manifest_is_swept_and_speaks_for_no_rename(
     assert_eq!((summary.verdict, summary.totals.delivered_before), (Verdict::Delivered, 3));
     assert_eq!(manifests(&world), [format!("acme-{}.manifest.json", summary.run)]);
     assert_eq!(json_at(&sending)["renaming"], false, "whoever wakes up believes in the rename");
+}
+
+/// How far the first call of Finish came with the manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CutOff {
+    /// Right before the rename; without one, with half of it written.
+    Half,
+    /// The same, and then somebody else took the name.
+    HalfAndTaken,
+    /// Right after the rename.
+    Renamed,
+}
+
+impl CutOff {
+    /// Leaves bucket and target as they were at that moment.
+    fn leave(self, run: &Path, lease: &Path, folder: &Path) {
+        let mut held = json_at(lease);
+        held["released_at"] = Value::Null;
+        std::fs::write(lease, held.to_string()).expect("the lease is held");
+        let kept = run.join("manifest.json");
+        let mut sending = json_at(&kept);
+        sending["delivered"] = json!(false);
+        sending["renaming"] = json!(true);
+        std::fs::write(&kept, sending.to_string()).expect("as it stood then");
+        let name = |path: &Value| {
+            folder.join(path.as_str().expect("a path").rsplit('/').next().expect("a name"))
+        };
+        let (whole, half) = (name(&sending["manifest"]["remote_path"]), name(&sending["half"]));
+        if self == Self::Renamed {
+            return;
+        }
+        if whole == half {
+            std::fs::write(whole, b"{").expect("half of it");
+            return;
+        }
+        std::fs::rename(&whole, half).expect("before the rename");
+        if self == Self::HalfAndTaken {
+            std::fs::write(whole, b"theirs").expect("somebody else's file");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_that_was_cut_off_is_brought_to_its_end_wherever_that_was() {
+    for (rename, cut_off) in [
+        ("auto", CutOff::Half),
+        ("auto", CutOff::HalfAndTaken),
+        ("auto", CutOff::Renamed),
+        ("fresh", CutOff::Half),
+        ("fresh", CutOff::Renamed),
+        ("direct", CutOff::Half),
+    ] {
+        let world = world(json!({"manifest": {"name": "list.json"}, "rename": rename}));
+        let (runs, folder) =
+            (world.state.join("s3/drayage/runs/acme"), world.target.folder.clone());
+        let mut options = world.options();
+        let cause = r#"{"errorMessage": "The answer was lost. [test.injected]"}"#.to_owned();
+        let (error, when) = ("Transient".to_owned(), When::After);
+        let once = Injection::Error { error, cause, times: Some(1), when };
+        options.injections = Injections::new().with("Finish", once);
+        let (lease, left) = (lease_path(&world), AtomicBool::new(false));
+        options.observer = Some(Arc::new(move |notice: Notice<'_>| {
+            let failed = notice.event.event_type == EventType::TaskFailed;
+            if failed && !left.swap(true, Ordering::SeqCst) {
+                let run = std::fs::read_dir(&runs).expect("runs").next().expect("one");
+                cut_off.leave(&run.expect("one").path(), &lease, &folder);
+            }
+        }));
+        let ended = world.run_with(options, world.start()).await;
+        let summary = ended.summary.expect("a summary");
+        let text = read(&world, "list.json");
+        if cut_off == CutOff::HalfAndTaken {
+            assert_eq!(summary.error.expect("why").code, "finish.manifest_exists");
+            assert_eq!(text, "theirs");
+            continue;
+        }
+        assert_eq!(summary.verdict, Verdict::Delivered, "{rename} {cut_off:?}: {summary:?}");
+        let manifest = summary.manifest.expect("delivered");
+        assert_eq!(manifest.sha256, sha256(text.as_bytes()), "{rename} {cut_off:?}");
+        assert_eq!(manifests(&world), ["list.json"], "{rename} {cut_off:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_that_the_target_holds_otherwise_gets_no_name() {
+    let quirks = Quirks { ends_at: Some(100), ..Quirks::default() };
+    let settings = json!({"manifest": {"name": "list.json"}, "verify": "size"});
+    let world = with(World::quirky(quirks), &settings);
+    let ended = world.run().await;
+    assert_eq!(ended.outcome.error.as_deref(), Some("RunIncomplete"));
+    let told = |event: &Event| format!("{:?}", event.details).contains("finish.manifest_mismatch");
+    assert!(ended.outcome.history.iter().any(told));
+    assert!(!world.target.folder.join("list.json").exists());
 }
 
 #[tokio::test]

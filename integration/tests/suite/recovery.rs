@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use domain::events::Summary;
+use domain::events::{Summary, Verdict};
 use domain::items::LedgerRow;
-use engine::{EventType, Notice};
+use engine::{EventType, Injection, Injections, Notice, When};
 use integration::World;
 use serde_json::json;
 use sftp::server::{Quirks, Renames};
@@ -160,6 +160,33 @@ async fn a_ciphertext_that_is_not_the_proven_one_gets_no_name_at_the_target() {
         assert!(names.iter().all(|name| name.ends_with(".part")), "{verify}: {names:?}");
         assert_eq!(run(&world).await.totals.delivered, 1, "{verify}: the next run seals anew");
     }
+}
+
+/// The first call wrote its items and died before it could say what it had found.
+#[tokio::test]
+async fn a_file_that_is_gone_when_discover_is_called_again_is_skipped() {
+    let world = World::embedded();
+    world.put("a.csv", CONTENT);
+    world.put("gone.csv", CONTENT);
+    let mut options = world.options();
+    let cause = r#"{"errorMessage": "The answer was lost. [test.injected]"}"#.to_owned();
+    let (error, when) = ("Transient".to_owned(), When::After);
+    let once = Injection::Error { error, cause, times: Some(1), when };
+    options.injections = Injections::new().with("Discover", once);
+    let (runs, gone) =
+        (world.state.join("s3/drayage/runs/acme"), world.source.folder.join("gone.csv"));
+    options.observer = Some(Arc::new(move |notice: Notice<'_>| {
+        if notice.event.event_type == EventType::TaskFailed {
+            let run = std::fs::read_dir(&runs).expect("runs").next().expect("a run");
+            let found = run.expect("a run").path().join("discovery.json");
+            std::fs::remove_file(found).expect("never written");
+            std::fs::remove_file(&gone).expect("taken back");
+        }
+    }));
+    let summary = world.run_with(options, world.start()).await.summary.expect("a summary");
+    assert_eq!(summary.verdict, Verdict::Delivered, "{summary:?}");
+    let totals = &summary.totals;
+    assert_eq!((totals.discovered, totals.skipped, totals.delivered), (2, 1, 1), "{totals:?}");
 }
 
 /// Turns over the last byte of every file below a folder.
