@@ -46,10 +46,7 @@ pub(crate) async fn claim(run: &Run, name: &Name, claim: Claim) -> Result<Claime
         history.push(receipt);
         earlier.clear();
     } else {
-        earlier.push(before);
-        if earlier.len() > EARLIER_CLAIMS {
-            earlier.remove(0);
-        }
+        remember(&mut earlier, before);
     }
     let row = LedgerRow { claim, earlier, delivered: None, history };
     let etag = written(store.put(&key, &row, Condition::Unchanged(found.etag)).await?, name)?;
@@ -175,6 +172,12 @@ impl Held {
     }
 }
 
+/// Keeps a claim with those before it, of which the oldest are forgotten.
+fn remember(earlier: &mut Vec<Claim>, before: Claim) {
+    earlier.push(before);
+    earlier.drain(..earlier.len().saturating_sub(EARLIER_CLAIMS));
+}
+
 fn written(outcome: PutOutcome, name: &Name) -> Result<ETag, Failure> {
     match outcome {
         PutOutcome::Written(etag) => Ok(etag),
@@ -196,4 +199,23 @@ pub(crate) fn lease_lost(run: &Run) -> Failure {
 
 fn lost(name: &Name, why: &str) -> Failure {
     Failure::transient("upload.claim_lost", format!("Member {name} was not renamed: {why}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench;
+
+    #[test]
+    fn the_latest_claims_are_remembered() {
+        let mut earlier = Vec::new();
+        for number in 0..EARLIER_CLAIMS + 2 {
+            let receipt = bench::receipt("/f", 7);
+            let (run, at) = (receipt.run.clone(), receipt.claimed_at);
+            let nonce = number.to_string();
+            remember(&mut earlier, Claim { run, nonce, at, renaming: false, receipt });
+        }
+        assert_eq!((earlier.len(), &*earlier[0].nonce), (EARLIER_CLAIMS, "2"));
+        assert_eq!(earlier[EARLIER_CLAIMS - 1].nonce, "101");
+    }
 }

@@ -94,11 +94,12 @@ impl Delivery<'_> {
             return Ok(None);
         };
         let path = temporary_path(self.target, held.claim());
-        let there = self.session.stat(&path).await?.is_some_and(|file| file.size >= progress.sent);
-        if !there {
-            tracing::warn!(path, sent = progress.sent, "what was sent is gone: begun anew");
+        let found = self.session.stat(&path).await?;
+        if found.is_some_and(|file| file.size >= progress.sent) {
+            return Ok(Some((held, progress)));
         }
-        Ok(there.then_some((held, progress)))
+        tracing::warn!(path, sent = progress.sent, "what was sent is gone: begun anew");
+        Ok(None)
     }
 
     /// Claims the member and makes sure that its place is free.
@@ -271,5 +272,28 @@ async fn arrived(session: &Session, receipt: &Receipt) -> Result<Option<i64>, Fa
             Err(mismatch(path, "it has another size after the rename"))
         }
         found => Ok(found.map(|found| found.mtime)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::bench;
+    use sftp::server::Quirks;
+
+    #[tokio::test]
+    async fn what_arrived_has_its_time_and_its_size() {
+        let (_server, folder, session) = bench::target(Quirks::default()).await;
+        let file = std::fs::File::create(folder.path().join("f")).unwrap();
+        file.set_len(7).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(1_700_000_000)).unwrap();
+        let at = arrived(&session, &bench::receipt("/f", 7)).await.unwrap();
+        assert_eq!(at, Some(1_700_000_000));
+        let other = arrived(&session, &bench::receipt("/f", 8)).await.unwrap_err();
+        assert_eq!(other.code, MISMATCH);
+        // The partner took it on arrival.
+        assert_eq!(arrived(&session, &bench::receipt("/gone", 7)).await.unwrap(), None);
     }
 }

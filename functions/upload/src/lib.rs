@@ -5,6 +5,8 @@
 //! the next attempt: a target that already has the right bytes is adopted. What takes longer than one
 //! invocation goes on in the next one, under the same claim and in the same temporary file.
 
+#[cfg(test)]
+mod bench;
 mod claim;
 mod deliver;
 mod names;

@@ -115,6 +115,8 @@ mod tests {
         assert_eq!(fitting(&name, "0123456789", 256), name);
         let cut = fitting(&name, "0123456789", 251);
         assert_eq!(cut, format!("{}~01234567.csv", "ä".repeat(119)));
+        // Never in the middle of a character.
+        assert_eq!(fitting(&name, "0123456789", 250), format!("{}~01234567.csv", "ä".repeat(118)));
         let other = fitting(&name, "1123456789", 251);
         assert_ne!(cut, other);
         let bare = fitting(&format!("a.{}", "b".repeat(300)), "0123456789", 251);

@@ -177,3 +177,39 @@ pub(crate) async fn free_or_refuse(
         ),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::items::FileRef;
+
+    #[test]
+    fn a_name_is_taken_by_a_member_or_by_a_file_and_by_no_other_failure() {
+        for code in [NAME_TAKEN, TARGET_EXISTS] {
+            assert!(is_taken(&Failure::rejected(code, String::new())), "{code}");
+        }
+        assert!(!is_taken(&Failure::transient("sftp.connection", String::new())));
+    }
+
+    #[test]
+    fn a_name_that_no_file_system_takes_is_refused() {
+        let file = FileRef::new("acme", "a.csv", 6, 0);
+        let item = MemberItem {
+            name: file.name.clone(),
+            file,
+            resend: None,
+            path: "a.csv".to_owned(),
+            from_archive: false,
+            bytes: 6,
+            sha256: String::new(),
+            key: String::new(),
+            count: None,
+            report: None,
+            sealed: None,
+        };
+        refuse_long(&item, &"a".repeat(NAME_BYTES)).unwrap();
+        let failure = refuse_long(&item, &"a".repeat(NAME_BYTES + 1)).unwrap_err();
+        assert_eq!(failure.code, "upload.name_too_long");
+        assert!(failure.message.starts_with("a.csv would"), "{failure}");
+    }
+}

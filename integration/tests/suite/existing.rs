@@ -106,3 +106,20 @@ async fn what_is_sent_again_replaces_our_own_file_and_not_the_one_beside_it() {
     assert_ne!(at_target(&world, "a-2.csv.pgp"), before, "not sent again");
     assert_eq!(opened(&world, "a-2.csv.pgp"), OURS);
 }
+
+/// Only a number of the wanted name is kept; a name that the profile no longer gives is not.
+#[tokio::test]
+async fn what_is_sent_again_gets_the_name_that_the_profile_gives_now() {
+    let mut world = world("fail", "auto");
+    world.partner.profile["target"]["name"] = json!("{member}");
+    world.put("a.zip", &integration::zip(&[("b.csv", OURS)]));
+    assert_eq!(run(&world).await.totals.delivered, 1);
+    assert_eq!(world.target.names(), ["b.csv.pgp"]);
+    world.partner.profile["target"]["name"] = json!("{file}_{member}");
+    let resend = Resend { paths: vec!["a.zip".to_owned()], reason: "they lost it".to_owned() };
+    let start = Start { resend: Some(resend), ..world.start() };
+    let summary = world.run_with(world.options(), start).await.summary.expect("a summary");
+    assert_eq!(summary.totals.delivered, 1, "{summary:?}");
+    assert_eq!(world.target.names(), ["a_b.csv.pgp", "b.csv.pgp"]);
+    assert_eq!(opened(&world, "a_b.csv.pgp"), OURS);
+}

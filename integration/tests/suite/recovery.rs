@@ -67,6 +67,57 @@ async fn bytes_that_have_their_name_are_adopted_and_not_sent_again() {
     }
 }
 
+/// The size alone proves little: it takes a claim that had come to its rename, or without one to its
+/// first byte.
+#[tokio::test]
+async fn a_size_speaks_for_the_bytes_once_their_rename_had_begun() {
+    for rename in ["auto", "direct"] {
+        for renaming in [true, false] {
+            let mut world = World::embedded();
+            world.partner.profile["target"]["verify"] = json!("size");
+            world.partner.profile["target"]["rename"] = json!(rename);
+            deliver_and_forget(&world, renaming).await;
+            let before = world.target.marks();
+            let summary = run(&world).await;
+            let what = format!("{rename}, renaming {renaming}: {summary:?}");
+            let adopted = summary.receipts.iter().any(|receipt| receipt.adopted);
+            assert_eq!(adopted, renaming, "{what}");
+            if renaming || rename == "auto" {
+                assert_eq!(world.target.marks(), before, "{what}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_decided_while_nobody_can_tell_what_lies_under_the_name() {
+    let mut world = cut_off(true).await;
+    let path = world.target.paths()[0].clone();
+    let sealed = std::fs::read(&path).expect("delivered");
+    let quirks = Quirks { bad_sector: Some(0), ..Quirks::default() };
+    world.partner.move_target(quirks, &world.secrets);
+    let moved = world.target.folder.join(path.file_name().expect("a name"));
+    std::fs::write(&moved, &sealed).expect("the same file");
+    let summary = run(&world).await;
+    let code = &summary.failed[0].failure.code;
+    assert!(code.starts_with("sftp."), "{summary:?}");
+    assert_eq!(std::fs::read(&moved).expect("still there"), sealed);
+}
+
+#[tokio::test]
+async fn half_a_file_without_a_temporary_name_is_written_anew() {
+    let mut world = World::embedded();
+    world.partner.profile["target"]["rename"] = json!("direct");
+    deliver_and_forget(&world, true).await;
+    let path = world.target.paths()[0].clone();
+    let file = std::fs::File::options().write(true).open(&path).expect("delivered");
+    file.set_len(10).expect("only so much had arrived");
+    let summary = run(&world).await;
+    assert_eq!(summary.totals.delivered, 1, "{summary:?}");
+    assert!(!summary.receipts[0].adopted, "{summary:?}");
+    assert_eq!(world.opened()["a.csv"], CONTENT);
+}
+
 #[tokio::test]
 async fn a_file_that_the_partner_took_on_arrival_is_not_sent_again() {
     let world = cut_off(true).await;
@@ -217,4 +268,21 @@ async fn whatever_becomes_of_a_rename_the_file_is_delivered_once() {
         assert_eq!(names, ["a.csv.pgp", "list.json"], "{renames:?}");
         assert_eq!(run(&world).await.totals.delivered, 0, "{renames:?}: delivered again");
     }
+}
+
+/// Nobody may read there, and the server hangs up with the rename: the claim says that it had begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rename_that_nobody_answered_is_adopted_by_its_size() {
+    let quirks = Quirks {
+        renames: Renames::HungUpUnanswered,
+        hung_up: Some(Arc::default()),
+        drop_box: true,
+        ..Quirks::default()
+    };
+    let world = World::quirky(quirks);
+    world.put("a.csv", CONTENT);
+    let summary = run(&world).await;
+    assert_eq!(summary.totals.delivered, 1, "{summary:?}");
+    assert!(summary.receipts[0].adopted, "{summary:?}");
+    assert_eq!(world.opened()["a.csv"], CONTENT);
 }

@@ -1,32 +1,18 @@
 //! Which level is reached at which server, against servers that allow little or lie.
 
 use super::*;
-use sftp::server::{Hashes, Options, Quirks, SftpServer};
-use sftp::{Algorithms, Credentials, Endpoint, REKEY_BYTES, Timeouts};
+use crate::bench;
+use sftp::server::{Hashes, Quirks};
 use sha2::{Digest, Sha256};
 
 const CONTENT: &[u8] = b"sealed content";
 
 /// What a server with these quirks, which holds `held`, makes of a check for [`CONTENT`].
 async fn verdict(quirks: Quirks, held: Option<&[u8]>, level: Verify) -> Result<Verified, String> {
-    let folder = tempfile::tempdir().unwrap();
+    let (_server, folder, session) = bench::target(quirks).await;
     if let Some(held) = held {
         std::fs::write(folder.path().join("f"), held).unwrap();
     }
-    let mut options = Options::new(folder.path(), "relay");
-    options.password = Some("right".into());
-    options.quirks = quirks;
-    let server = SftpServer::start(options).await.unwrap();
-    let endpoint = Endpoint {
-        host: "127.0.0.1".to_owned(),
-        port: server.port(),
-        username: "relay".to_owned(),
-        host_keys: vec![server.host_key_fingerprint().to_owned()],
-        algorithms: Algorithms::Default,
-        timeouts: Timeouts::default(),
-        rekey_bytes: REKEY_BYTES,
-    };
-    let session = Session::connect(&endpoint, &Credentials::password("right")).await.unwrap();
     let sha256 = hex::encode(Sha256::digest(CONTENT));
     let expected = Expected { bytes: CONTENT.len() as u64, sha256: &sha256 };
     let check =

@@ -3,14 +3,15 @@
 
 use std::path::PathBuf;
 
-use domain::items::{Claim, Lease, LedgerRow};
+use domain::items::{Claim, Lease, LedgerRow, MemberItem, Receipt};
 use domain::keys::Inbox;
 use domain::{ErrorClass, Failure};
 use integration::World;
 use serde_json::{Value, json};
 use storage::Condition;
+use storage::runs::Run;
 
-use super::{Halfway, noise};
+use super::{Halfway, RUN, noise};
 
 const BYTES: usize = 8 << 20;
 
@@ -48,6 +49,18 @@ impl Halfway {
     fn assert_delivered(&self, content: &[u8]) {
         assert_eq!(self.world.target.names(), ["large.bin.pgp"]);
         assert!(self.world.opened()["large.bin"] == content, "other bytes arrived");
+    }
+
+    /// The member's row in the ledger, and where it is kept.
+    async fn row(&self) -> (String, LedgerRow) {
+        let store = self.local.store();
+        let key = store.list("ledger/acme/members/").await.expect("S3")[0].key.clone();
+        let row = store.get::<LedgerRow>(&key).await.expect("S3").expect("a row").value;
+        (key, row)
+    }
+
+    async fn put_row(&self, key: &str, row: &LedgerRow) {
+        drop(self.local.store().put(key, row, Condition::Any).await.expect("S3"));
     }
 
     async fn sent(&self) -> u64 {
@@ -143,14 +156,13 @@ async fn a_process_that_wakes_up_after_another_run_took_over_leaves_nothing_behi
         let run = "20260301T070000Z-00000000";
         let theirs = Lease { run: run.to_owned(), ..ours };
         drop(store.put(&key, &theirs, Condition::Any).await.expect("S3"));
-        let rows = store.list("ledger/acme/members/").await.expect("S3");
-        let mut row = store.get::<LedgerRow>(&rows[0].key).await.expect("S3").expect("a row").value;
+        let (key, mut row) = halfway.row().await;
         let theirs = Claim { run: run.to_owned(), nonce: "0".repeat(32), ..row.claim.clone() };
         let mut before = std::mem::replace(&mut row.claim, theirs);
         // While nobody knows whether it was renamed, its temporary file is what tells.
         before.renaming = renaming;
         row.earlier.push(before);
-        drop(store.put(&rows[0].key, &row, Condition::Any).await.expect("S3"));
+        halfway.put_row(&key, &row).await;
         let failure = halfway.upload().await.expect_err("it has lost its lease");
         assert_eq!(&*failure.code, "upload.lease_lost");
         assert_eq!(halfway.world.target.names().len(), usize::from(renaming), "{renaming}");
@@ -181,4 +193,87 @@ async fn a_name_that_is_taken_meanwhile_is_left_as_it_is_and_the_next_one_is_fou
     assert_eq!(std::fs::read(&taken).expect("still there"), b"theirs");
     std::fs::remove_file(&taken).expect("moved away");
     assert!(halfway.world.opened()["large-2.bin"] == content, "other bytes arrived");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_taken_meanwhile_ends_the_member_where_nobody_asked_for_numbers() {
+    let content = noise(BYTES);
+    let halfway = Halfway::uploading(&content, 8).await;
+    let taken = halfway.world.target.folder.join("large.bin.pgp");
+    std::fs::write(&taken, b"theirs").expect("somebody else's file");
+    halfway.upload_to_the_end().await;
+    let failure = halfway.failure().await.expect("it was given up");
+    assert_eq!((failure.class, &*failure.code), (ErrorClass::Rejected, "upload.target_exists"));
+    assert_eq!(std::fs::read(&taken).expect("still there"), b"theirs");
+}
+
+/// What goes on belongs to one claim on one ciphertext: whatever the ledger says besides, the file
+/// that lies there may hold other bytes.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_goes_on_under_no_claim_but_its_own() {
+    let content = noise(BYTES);
+    let changes: [(&str, fn(&mut Claim)); 4] = [
+        ("another run's", |claim| claim.run = "20260301T070000Z-00000000".to_owned()),
+        ("another invocation's", |claim| claim.nonce = "0".repeat(32)),
+        ("of another ciphertext", |claim| claim.receipt.sealed_sha256 = "0".repeat(64)),
+        ("that had come to its rename", |claim| claim.renaming = true),
+    ];
+    for (what, change) in changes {
+        let halfway = Halfway::uploading(&content, 8).await;
+        let (key, mut row) = halfway.row().await;
+        change(&mut row.claim);
+        halfway.put_row(&key, &row).await;
+        let Claim { run, nonce, .. } = &row.claim;
+        let theirs = halfway.temporary().with_file_name(format!(
+            "large.bin.pgp.{run}.{}.part",
+            nonce.get(..8).expect("a nonce")
+        ));
+        std::fs::rename(halfway.temporary(), &theirs).expect("the claim's file");
+        assert_eq!(halfway.upload().await.expect("a piece")["more"], true, "{what}");
+        assert_ne!(halfway.temporary(), theirs, "it went on under a claim {what}");
+        halfway.upload_to_the_end().await;
+        halfway.assert_delivered(&content);
+    }
+}
+
+/// Another run had taken over and brought it to its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_whose_member_has_its_receipt_does_not_go_on() {
+    let halfway = Halfway::uploading(&noise(BYTES), 8).await;
+    let sent = halfway.sent().await;
+    let (key, mut row) = halfway.row().await;
+    let run = "20260301T070000Z-00000000".to_owned();
+    row.delivered = Some(Receipt { run, ..row.claim.receipt.clone() });
+    halfway.put_row(&key, &row).await;
+    assert_eq!(halfway.upload_to_the_end().await, 1);
+    let there = std::fs::metadata(halfway.temporary()).expect("as it was").len();
+    assert_eq!(there, sent, "more was sent");
+}
+
+/// The bucket gave other bytes once. What was sent of them is not kept for the next attempt.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_of_bytes_that_were_not_proven_is_begun_anew() {
+    let content = noise(BYTES);
+    let mut world = World::embedded();
+    world.partner.profile["target"]["verify"] = json!("size");
+    let halfway = Halfway::at_upload_in(world, &content).await;
+    let run = Run::new(halfway.local.store(), "acme", RUN);
+    let names = run.names(Inbox::Sealed).await.expect("a listing");
+    let item: MemberItem = run.expect(Inbox::Sealed, &names[0]).await.expect("an item");
+    let object = halfway.world.state.join("s3/drayage").join(item.sealed.expect("sealed").key);
+    let proven = std::fs::read(&object).expect("the ciphertext");
+    let mut other = proven.clone();
+    other[1000] ^= 1;
+    std::fs::write(&object, &other).expect("other bytes");
+    assert_eq!(halfway.upload().await.expect("a piece")["more"], true);
+    std::fs::write(&object, &proven).expect("what was proven");
+    let failure = loop {
+        match halfway.upload().await {
+            Ok(more) => assert_eq!(more["more"], true, "it was delivered"),
+            Err(failure) => break failure,
+        }
+    };
+    assert_eq!(&*failure.code, "upload.ciphertext_changed");
+    halfway.upload_to_the_end().await;
+    halfway.assert_delivered(&content);
 }
