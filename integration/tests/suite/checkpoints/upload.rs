@@ -2,14 +2,21 @@
 //! two of them.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use domain::items::{Claim, Lease, LedgerRow, MemberItem, Receipt};
 use domain::keys::Inbox;
-use domain::{ErrorClass, Failure};
+use domain::{ErrorClass, Failure, SecretStore};
+use dray::local::{BUCKET, Functions, LocalExecutions};
+use dray::s3::{Options, S3Server};
 use integration::World;
+use secrets::FolderSecrets;
 use serde_json::{Value, json};
-use storage::Condition;
 use storage::runs::Run;
+use storage::{Condition, Store};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::{Halfway, RUN, noise};
 
@@ -54,7 +61,7 @@ impl Halfway {
     /// The member's row in the ledger, and where it is kept.
     async fn row(&self) -> (String, LedgerRow) {
         let store = self.local.store();
-        let key = store.list("ledger/acme/members/").await.expect("S3")[0].key.clone();
+        let key = row_key(store).await;
         let row = store.get::<LedgerRow>(&key).await.expect("S3").expect("a row").value;
         (key, row)
     }
@@ -144,29 +151,92 @@ async fn a_process_that_wakes_up_without_its_lease_sends_nothing() {
     halfway.assert_delivered(&content);
 }
 
+/// Gives the lease and the member to another run.
+async fn take_over(store: &Store, renaming: bool) {
+    let key = domain::keys::lease("acme");
+    let ours = store.get::<Lease>(&key).await.expect("S3").expect("a lease").value;
+    let run = "20260301T070000Z-00000000";
+    let theirs = Lease { run: run.to_owned(), ..ours };
+    drop(store.put(&key, &theirs, Condition::Any).await.expect("S3"));
+    let key = row_key(store).await;
+    let mut row = store.get::<LedgerRow>(&key).await.expect("S3").expect("a row").value;
+    let theirs = Claim { run: run.to_owned(), nonce: "0".repeat(32), ..row.claim.clone() };
+    let mut before = std::mem::replace(&mut row.claim, theirs);
+    // While nobody knows whether it was renamed, its temporary file is what tells.
+    before.renaming = renaming;
+    row.earlier.push(before);
+    drop(store.put(&key, &row, Condition::Any).await.expect("S3"));
+}
+
+/// Where the ledger has the one member.
+async fn row_key(store: &Store) -> String {
+    store.list("ledger/acme/members/").await.expect("S3")[0].key.clone()
+}
+
 /// It was frozen, another run took over and swept, and then it went on for a while.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_wakes_up_after_another_run_took_over_leaves_nothing_behind() {
     let content = noise(BYTES);
     for renaming in [false, true] {
         let halfway = Halfway::uploading(&content, 8).await;
-        let store = halfway.local.store();
-        let key = domain::keys::lease("acme");
-        let ours = store.get::<Lease>(&key).await.expect("S3").expect("a lease").value;
-        let run = "20260301T070000Z-00000000";
-        let theirs = Lease { run: run.to_owned(), ..ours };
-        drop(store.put(&key, &theirs, Condition::Any).await.expect("S3"));
-        let (key, mut row) = halfway.row().await;
-        let theirs = Claim { run: run.to_owned(), nonce: "0".repeat(32), ..row.claim.clone() };
-        let mut before = std::mem::replace(&mut row.claim, theirs);
-        // While nobody knows whether it was renamed, its temporary file is what tells.
-        before.renaming = renaming;
-        row.earlier.push(before);
-        halfway.put_row(&key, &row).await;
+        take_over(halfway.local.store(), renaming).await;
         let failure = halfway.upload().await.expect_err("it has lost its lease");
         assert_eq!(&*failure.code, "upload.lease_lost");
         assert_eq!(halfway.world.target.names().len(), usize::from(renaming), "{renaming}");
     }
+}
+
+/// A way to the bucket through which the second look at the lease comes too late: another run has
+/// taken over, swept and claimed the member meanwhile.
+async fn overtaken(halfway: &Halfway) -> Store {
+    let folder = halfway.world.state.join("s3");
+    let options = Options { folder, buckets: vec![BUCKET.to_owned()] };
+    let server = S3Server::start(options).await.expect("one more server over the bucket");
+    let door = TcpListener::bind(("127.0.0.1", 0)).await.expect("a door");
+    let url = format!("http://{}", door.local_addr().expect("an address"));
+    let through = Store::local(url, server.access_key(), server.secret_key(), BUCKET);
+    let store = halfway.local.store().clone();
+    tokio::spawn(async move {
+        let behind = server.endpoint().trim_start_matches("http://").to_owned();
+        let looks = Arc::new(AtomicUsize::new(0));
+        while let Ok((client, _)) = door.accept().await {
+            let server = TcpStream::connect(&behind).await.expect("the server");
+            let (store, looks) = (store.clone(), Arc::clone(&looks));
+            // A connection ends when its client has had enough.
+            tokio::spawn(hand_on(client, server, store, looks));
+        }
+    });
+    through
+}
+
+async fn hand_on(client: TcpStream, server: TcpStream, store: Store, looks: Arc<AtomicUsize>) {
+    let (mut questions, mut to_client) = client.into_split();
+    let (mut answers, mut to_server) = server.into_split();
+    tokio::spawn(async move { tokio::io::copy(&mut answers, &mut to_client).await });
+    let look = format!("GET /{BUCKET}/{}", domain::keys::lease("acme"));
+    let mut piece = vec![0; 64 << 10];
+    while let Ok(read @ 1..) = questions.read(&mut piece).await {
+        let is_look = piece.starts_with(look.as_bytes());
+        if is_look && looks.fetch_add(1, Ordering::SeqCst) == 1 {
+            take_over(&store, false).await;
+        }
+        if to_server.write_all(&piece[..read]).await.is_err() {
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_whose_lease_is_lost_while_it_is_sent_gets_no_name_and_is_removed() {
+    let mut halfway = Halfway::at_upload(&noise(1000)).await;
+    let store = overtaken(&halfway).await;
+    let secrets: Arc<dyn SecretStore> = Arc::new(FolderSecrets::new(&halfway.world.secrets));
+    let executions = LocalExecutions::new(halfway.world.state.join("late")).expect("executions");
+    let executions = Arc::new(executions);
+    halfway.functions = Functions::with_stores(&|_| store.clone(), &secrets, &executions, u64::MAX);
+    let failure = halfway.upload().await.expect_err("it has lost its lease");
+    assert_eq!((failure.class, &*failure.code), (ErrorClass::Transient, "upload.lease_lost"));
+    assert_eq!(halfway.world.target.names(), Vec::<String>::new());
 }
 
 /// The name was free when the upload began and is taken when it ends.
@@ -207,12 +277,15 @@ async fn a_name_that_is_taken_meanwhile_ends_the_member_where_nobody_asked_for_n
     assert_eq!(std::fs::read(&taken).expect("still there"), b"theirs");
 }
 
+/// What becomes of a claim, and how.
+type Change = (&'static str, fn(&mut Claim));
+
 /// What goes on belongs to one claim on one ciphertext: whatever the ledger says besides, the file
 /// that lies there may hold other bytes.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_goes_on_under_no_claim_but_its_own() {
     let content = noise(BYTES);
-    let changes: [(&str, fn(&mut Claim)); 4] = [
+    let changes: [Change; 4] = [
         ("another run's", |claim| claim.run = "20260301T070000Z-00000000".to_owned()),
         ("another invocation's", |claim| claim.nonce = "0".repeat(32)),
         ("of another ciphertext", |claim| claim.receipt.sealed_sha256 = "0".repeat(64)),
