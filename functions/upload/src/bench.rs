@@ -1,7 +1,8 @@
-//! What unit tests need: a target and a receipt.
+//! What unit tests need: a target, what a profile says of it, and a receipt.
 
 use domain::ids::Name;
 use domain::items::{FileRef, Receipt, Verified};
+use domain::profile::{OnExisting, Rename, SshAuth, Target, Verify};
 use jiff::Timestamp;
 use sftp::server::{Options, Quirks, SftpServer};
 use sftp::{Algorithms, Credentials, Endpoint, REKEY_BYTES, Session, Timeouts};
@@ -25,6 +26,28 @@ pub(crate) async fn target(quirks: Quirks) -> (SftpServer, TempDir, Session) {
     };
     let session = Session::connect(&endpoint, &Credentials::password("right")).await.unwrap();
     (server, folder, session)
+}
+
+/// A target as a profile describes it that says no more than it must.
+pub(crate) fn profile() -> Target {
+    Target {
+        host: "sftp.example.com".to_owned(),
+        port: 22,
+        username: "relay".to_owned(),
+        auth: SshAuth { private_key: None, passphrase: None, password: None },
+        host_keys: Vec::new(),
+        algorithms: domain::profile::Algorithms::default(),
+        directory: "/".to_owned(),
+        max_connections: 1,
+        transfers_per_connection: 1,
+        temporary_suffix: ".part".to_owned(),
+        rename: Rename::Auto,
+        on_existing: OnExisting::Fail,
+        verify: Verify::Auto,
+        name: "{member}".to_owned(),
+        manifest: None,
+        acknowledgement: None,
+    }
 }
 
 /// Of a member that is `sealed_bytes` long under `remote_path`.

@@ -13,7 +13,7 @@ use storage::runs::Run;
 use crate::verify::{Check, Expected, MISMATCH, ReadBack, verify_written};
 
 /// Ciphertexts from here on are hashed while they are sent, whoever verifies them later: reading one
-/// from the bucket a second time could take longer than an invocation.
+/// from the bucket a second time could take longer than an invocation. Below, it is speed alone.
 const LARGE_BYTES: u64 = 4 << 30;
 
 /// Where an earlier invocation stopped. It belongs to one claim, and so to one temporary file.
@@ -67,6 +67,7 @@ impl Transfer<'_> {
             Ok(level) => *level == Some(Verified::Size),
             Err(failure) => failure.code == MISMATCH,
         };
+        // What was hashed on its way, or proven, would only take time a second time.
         if in_doubt && !hashed {
             refuse_changed(sealed, self.stored().await?)?;
         }
@@ -79,7 +80,8 @@ impl Transfer<'_> {
     /// the moment it is closed.
     async fn copy(&self, progress: &mut Progress) -> Result<bool, Failure> {
         let Self { session, sealed, path, .. } = self;
-        if progress.sent > 0 && progress.sent == sealed.bytes {
+        // A ciphertext is never empty.
+        if progress.sent == sealed.bytes {
             return Ok(true);
         }
         let direct = self.target.rename == Rename::Direct;

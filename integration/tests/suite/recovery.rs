@@ -189,8 +189,8 @@ async fn two_members_of_one_name_never_overwrite_each_other() {
 /// The bytes in the bucket change after they were proven, in place and without a word.
 #[tokio::test]
 async fn a_ciphertext_that_is_not_the_proven_one_gets_no_name_at_the_target() {
-    for verify in ["auto", "size"] {
-        let mut world = World::embedded();
+    for (verify, drop_box) in [("auto", false), ("auto", true), ("size", false)] {
+        let mut world = World::quirky(Quirks { drop_box, ..Quirks::default() });
         world.partner.profile["target"]["verify"] = json!(verify);
         world.put("a.csv", CONTENT);
         let runs = world.state.join("s3/drayage/data/acme");

@@ -1,6 +1,8 @@
 //! Which level is reached at which server, against servers that allow little or lie.
 
 use super::*;
+use std::time::Duration;
+
 use crate::bench;
 use sftp::server::{Hashes, Quirks};
 use sha2::{Digest, Sha256};
@@ -90,4 +92,44 @@ fn a_temporary_file_that_vanished_is_no_change_of_the_source() {
     assert_eq!(lost_source(gone).class, ErrorClass::Transient);
     let other = Failure::rejected("x", "x".to_owned());
     assert_eq!(lost_source(other).class, ErrorClass::Rejected);
+}
+
+#[tokio::test]
+async fn reading_back_goes_on_where_it_was_left_and_ends_with_the_last_piece() {
+    let content: Vec<u8> = (0..1_u32 << 18).flat_map(u32::to_le_bytes).collect();
+    let (_server, folder, session) = bench::target(Quirks::default()).await;
+    std::fs::write(folder.path().join("f"), &content).unwrap();
+    let (bytes, sha256) = (content.len() as u64, hex::encode(Sha256::digest(&content)));
+    let expected = Expected { bytes, sha256: &sha256 };
+    let deadline = Deadline::after(Duration::ZERO);
+    let check = Check { session: &session, path: "/f", expected: &expected, deadline };
+    let (mut back, mut before) = (ReadBack::default(), 0);
+    let verified = loop {
+        let verified = verify_path(&check, Verify::ReadBack, &mut back).await.unwrap();
+        if let Some(verified) = verified {
+            break verified;
+        }
+        assert!(back.bytes > before && back.bytes < bytes, "{before}, then {}", back.bytes);
+        before = back.bytes;
+    };
+    assert_eq!(verified, Verified::ReadBack);
+    assert!(before > 0, "the deadline was not heeded");
+}
+
+#[tokio::test]
+async fn only_a_file_without_a_temporary_name_may_be_gone_already() {
+    let (_server, folder, session) = bench::target(Quirks::default()).await;
+    let sha256 = hex::encode(Sha256::digest(CONTENT));
+    let expected = Expected { bytes: CONTENT.len() as u64, sha256: &sha256 };
+    let check =
+        Check { session: &session, path: "/f", expected: &expected, deadline: Deadline::NONE };
+    let (mut target, mut back) = (bench::profile(), ReadBack::default());
+    let gone = verify_written(&check, &target, &mut back).await.unwrap_err();
+    assert_eq!(gone.code, MISMATCH);
+    target.rename = Rename::Direct;
+    let gone = verify_written(&check, &target, &mut back).await.unwrap();
+    assert_eq!(gone, Some(Verified::Size));
+    std::fs::write(folder.path().join("f"), CONTENT).unwrap();
+    let there = verify_written(&check, &target, &mut back).await.unwrap();
+    assert_eq!(there, Some(Verified::ReadBack));
 }

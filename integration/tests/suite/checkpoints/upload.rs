@@ -93,6 +93,18 @@ async fn an_upload_goes_on_in_the_same_file() {
     halfway.assert_delivered(&content);
 }
 
+/// Some servers take a file for whole the moment it is closed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_without_a_temporary_name_is_sent_in_one_invocation() {
+    let content = noise(BYTES);
+    let mut world = World::embedded();
+    world.partner.profile["target"]["rename"] = json!("direct");
+    world.partner.profile["target"]["verify"] = json!("size");
+    let halfway = Halfway::at_upload_in(world, &content).await;
+    assert_eq!(halfway.upload_to_the_end().await, 1);
+    halfway.assert_delivered(&content);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_whose_file_is_gone_or_shorter_is_begun_anew() {
     let content = noise(BYTES);
