@@ -16,6 +16,9 @@ use crate::transfer::{CIPHERTEXT_CHANGED, Progress, Transfer};
 use crate::verify::{Check, Expected, MISMATCH, ReadBack, lost_source, mismatch, verify_path};
 
 /// Delivers one member, or as much of it as there is time for, or finds that it was delivered.
+///
+/// A run that another one took over from, because it was taken for dead, removes what it has written
+/// since: whatever stopped it, the other run has swept already and does not look again.
 pub(crate) async fn deliver(
     run: &Run,
     target: &Target,
@@ -23,39 +26,14 @@ pub(crate) async fn deliver(
     name: &Name,
     deadline: Deadline,
 ) -> Result<Reached, Failure> {
-    let item: MemberItem = run.expect(Inbox::Sealed, name).await?;
-    let Some(sealed) = item.sealed.clone() else {
-        return Err(Failure::rejected(
-            "upload.not_sealed",
-            format!("{} was never sealed and is not sent.", item.label()),
-        ));
-    };
-    let final_path = final_path(target, &item, &sealed)?;
-    let draft = draft(run, &item, &sealed, &final_path);
     let work = Delivery { run, target, session, name, deadline };
-    if !holds_lease(run.store(), run.keys().partner(), run.keys().run()).await? {
+    let outcome = work.go().await;
+    let Err(failure) = outcome else { return outcome };
+    if failure.code == LEASE_LOST || matches!(work.holds_lease().await, Ok(false)) {
         work.leave().await?;
         return Err(lease_lost(run));
     }
-    let begun = match work.go_on(&draft).await? {
-        Some((held, progress)) => Begun::Ready(held, progress),
-        None => work.begin(&draft, &item, &sealed).await?,
-    };
-    let (mut receipt, held) = match begun {
-        Begun::Delivered(receipt) => {
-            run.write(Inbox::Delivered, name, &*receipt).await?;
-            return Ok(Reached::End);
-        }
-        Begun::Adopted(receipt, held) => (*receipt, held),
-        Begun::Ready(held, progress) => match work.send(held, progress, draft, &sealed).await? {
-            None => return Ok(Reached::Checkpoint),
-            Some(sent) => sent,
-        },
-    };
-    receipt.delivered_at = Timestamp::now();
-    held.close(run, &receipt).await?;
-    run.write(Inbox::Delivered, name, &receipt).await?;
-    Ok(Reached::End)
+    Err(failure)
 }
 
 /// One member's delivery in one invocation.
@@ -78,6 +56,48 @@ enum Begun {
 }
 
 impl Delivery<'_> {
+    async fn go(&self) -> Result<Reached, Failure> {
+        let Self { run, target, name, .. } = *self;
+        let item: MemberItem = run.expect(Inbox::Sealed, name).await?;
+        let Some(sealed) = item.sealed.clone() else {
+            return Err(Failure::rejected(
+                "upload.not_sealed",
+                format!("{} was never sealed and is not sent.", item.label()),
+            ));
+        };
+        let final_path = final_path(target, &item, &sealed)?;
+        let draft = draft(run, &item, &sealed, &final_path);
+        if !self.holds_lease().await? {
+            return Err(lease_lost(run));
+        }
+        let begun = match self.go_on(&draft).await? {
+            Some((held, progress)) => Begun::Ready(held, progress),
+            None => self.begin(&draft, &item, &sealed).await?,
+        };
+        let (mut receipt, held) = match begun {
+            Begun::Delivered(receipt) => {
+                run.write(Inbox::Delivered, name, &*receipt).await?;
+                return Ok(Reached::End);
+            }
+            Begun::Adopted(receipt, held) => (*receipt, held),
+            Begun::Ready(held, progress) => {
+                match self.send(held, progress, draft, &sealed).await? {
+                    None => return Ok(Reached::Checkpoint),
+                    Some(sent) => sent,
+                }
+            }
+        };
+        receipt.delivered_at = Timestamp::now();
+        held.close(run, &receipt).await?;
+        run.write(Inbox::Delivered, name, &receipt).await?;
+        Ok(Reached::End)
+    }
+
+    async fn holds_lease(&self) -> Result<bool, Failure> {
+        let keys = self.run.keys();
+        holds_lease(self.run.store(), keys.partner(), keys.run()).await
+    }
+
     /// Removes what this run has written since another one took over from it and swept.
     async fn leave(&self) -> Result<(), Failure> {
         let claims = taken_over(self.run, self.name).await?;
@@ -180,12 +200,7 @@ impl Delivery<'_> {
                 run.forget_progress(Upload::NAME, name).await?;
                 return Err(Failure { class: ErrorClass::Transient, ..failure });
             }
-            if let Err(failure) = held.confirm(run, &receipt).await {
-                if failure.code == LEASE_LOST {
-                    self.leave().await?;
-                }
-                return Err(failure);
-            }
+            held.confirm(run, &receipt).await?;
             let how = (target, receipt.resend.is_some());
             let named = session.give_name(&path, &receipt.remote_path, how, sealed.bytes).await;
             named.map_err(|error| lost_source(error.into()))?;

@@ -198,9 +198,19 @@ async fn a_process_that_wakes_up_after_another_run_took_over_leaves_nothing_behi
     }
 }
 
-/// A way to the bucket through which the second look at the lease comes too late: another run has
-/// taken over, swept and claimed the member meanwhile.
-async fn overtaken(halfway: &Halfway) -> Store {
+/// When another run takes over, sweeps and claims the member.
+#[derive(Clone)]
+struct Moment {
+    /// Before the request that begins with this is done,
+    request: String,
+    /// for this time.
+    nth: usize,
+    /// What that run has delivered then.
+    delivered: Option<PathBuf>,
+}
+
+/// Lets the functions reach the bucket on a way on which another run takes over at that moment.
+async fn overtake(halfway: &mut Halfway, moment: Moment) {
     let folder = halfway.world.state.join("s3");
     let options = Options { folder, buckets: vec![BUCKET.to_owned()] };
     let server = S3Server::start(options).await.expect("one more server over the bucket");
@@ -210,27 +220,37 @@ async fn overtaken(halfway: &Halfway) -> Store {
     let store = halfway.local.store().clone();
     tokio::spawn(async move {
         let behind = server.endpoint().trim_start_matches("http://").to_owned();
-        let looks = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::new(AtomicUsize::new(0));
         while let Ok((client, _)) = door.accept().await {
             let server = TcpStream::connect(&behind).await.expect("the server");
-            let (store, looks) = (store.clone(), Arc::clone(&looks));
+            let way = (store.clone(), moment.clone(), Arc::clone(&seen));
             // A connection ends when its client has had enough.
-            tokio::spawn(hand_on(client, server, store, looks));
+            tokio::spawn(hand_on(client, server, way));
         }
     });
-    through
+    let secrets: Arc<dyn SecretStore> = Arc::new(FolderSecrets::new(&halfway.world.secrets));
+    let executions = LocalExecutions::new(halfway.world.state.join("late")).expect("executions");
+    let executions = Arc::new(executions);
+    halfway.functions =
+        Functions::with_stores(&|_| through.clone(), &secrets, &executions, u64::MAX);
 }
 
-async fn hand_on(client: TcpStream, server: TcpStream, store: Store, looks: Arc<AtomicUsize>) {
+async fn hand_on(
+    client: TcpStream,
+    server: TcpStream,
+    (store, moment, seen): (Store, Moment, Arc<AtomicUsize>),
+) {
     let (mut questions, mut to_client) = client.into_split();
     let (mut answers, mut to_server) = server.into_split();
     tokio::spawn(async move { tokio::io::copy(&mut answers, &mut to_client).await });
-    let look = format!("GET /{BUCKET}/{}", domain::keys::lease("acme"));
     let mut piece = vec![0; 64 << 10];
     while let Ok(read @ 1..) = questions.read(&mut piece).await {
-        let is_look = piece.starts_with(look.as_bytes());
-        if is_look && looks.fetch_add(1, Ordering::SeqCst) == 1 {
+        let meant = piece.starts_with(moment.request.as_bytes());
+        if meant && seen.fetch_add(1, Ordering::SeqCst) + 1 == moment.nth {
             take_over(&store, false).await;
+            if let Some(path) = &moment.delivered {
+                std::fs::write(path, b"theirs").expect("what the other run delivered");
+            }
         }
         if to_server.write_all(&piece[..read]).await.is_err() {
             break;
@@ -238,17 +258,25 @@ async fn hand_on(client: TcpStream, server: TcpStream, store: Store, looks: Arc<
     }
 }
 
+/// Whether it notices at its second look at the lease, or because the name is taken at last.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_whose_lease_is_lost_while_it_is_sent_gets_no_name_and_is_removed() {
-    let mut halfway = Halfway::at_upload(&noise(1000)).await;
-    let store = overtaken(&halfway).await;
-    let secrets: Arc<dyn SecretStore> = Arc::new(FolderSecrets::new(&halfway.world.secrets));
-    let executions = LocalExecutions::new(halfway.world.state.join("late")).expect("executions");
-    let executions = Arc::new(executions);
-    halfway.functions = Functions::with_stores(&|_| store.clone(), &secrets, &executions, u64::MAX);
-    let failure = halfway.upload().await.expect_err("it has lost its lease");
-    assert_eq!((failure.class, &*failure.code), (ErrorClass::Transient, "upload.lease_lost"));
-    assert_eq!(halfway.world.target.names(), Vec::<String>::new());
+    let lease = domain::keys::lease("acme");
+    let content = format!("data/acme/{}", RUN);
+    for (key, nth, delivers) in [(lease, 2, false), (content, 1, true)] {
+        let mut halfway = Halfway::at_upload(&noise(1000)).await;
+        let theirs = halfway.world.target.folder.join("large.bin.pgp");
+        let request = format!("GET /{BUCKET}/{key}");
+        let delivered = delivers.then(|| theirs.clone());
+        overtake(&mut halfway, Moment { request, nth, delivered }).await;
+        let failure = halfway.upload().await.expect_err("it has lost its lease");
+        assert_eq!((failure.class, &*failure.code), (ErrorClass::Transient, "upload.lease_lost"));
+        let left: &[&str] = if delivers { &["large.bin.pgp"] } else { &[] };
+        assert_eq!(halfway.world.target.names(), left);
+        if delivers {
+            assert_eq!(std::fs::read(&theirs).expect("still there"), b"theirs");
+        }
+    }
 }
 
 /// The name was free when the upload began and is taken when it ends.
