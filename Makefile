@@ -18,8 +18,13 @@ BENCH_VENV := .venv-bench
 
 # Seconds that each fuzz target gets.
 FUZZ_SECONDS ?= 60
-# Whose mutants are tried: what decides about limits, counts, keys, host keys, renames, verification.
+# Whose mutants are tried by their own tests: what decides about limits, counts, keys, host keys, renames,
+# verification.
 MUTATED := domain records archive openpgp sftp
+# Whose mutants are tried by whole runs between servers as well: ledger, lease, and who meets a partner.
+MUTATED_STAGES := storage discover download report upload finish
+# More for cargo-mutants: MUTANTS="--shard 0/50".
+MUTANTS ?=
 
 # How many seeds of chaos are tried, and the first of them.
 SEEDS ?= 300
@@ -60,9 +65,14 @@ fuzz: ## every fuzz target for FUZZ_SECONDS, from fresh seeds
 sabotage: tools ## breaks one promise after another and shows that a test notices
 	integration/sabotage/run
 
-mutants: tools ## breaks the libraries in every small way and prints what no test noticed
+mutants: tools ## breaks libraries and stages in every small way and prints what no test noticed
 	@$(CARGO) mutants --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-mutants
-	$(CARGO) mutants $(MUTATED:%=--package %) --output target
+	@status=0; \
+	$(CARGO) mutants $(MUTATED:%=--package %) --output target $(MUTANTS) || status=$$?; \
+	$(CARGO) mutants $(MUTATED_STAGES:%=--package %) $(MUTATED_STAGES:%=--test-package %) \
+	  --test-package dray --test-package integration --gitignore false --output target/stages $(MUTANTS) \
+	  -- -E 'not test(/^(chaos|demo|laws|spark)::/)' || status=$$?; \
+	exit $$status
 
 lint: ## formatting, lints and documentation, warnings denied
 	$(CARGO) fmt --all --check
