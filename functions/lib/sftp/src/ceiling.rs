@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use sha2::{Digest, Sha256};
 
@@ -19,6 +19,8 @@ use crate::error::Error;
 
 /// Logins at a time; one as long as the server is known to turn connections away.
 const LOGINS_AT_ONCE: u32 = 2;
+/// Who logs in for longer, stands still: others do not wait for their turn behind it.
+const LOGIN_MAX: Duration = Duration::from_secs(15);
 /// How long a place is waited for: others may hold theirs for as long as their files take.
 const WAIT_MAX: Duration = Duration::from_secs(600);
 /// Between two looks for a place.
@@ -85,9 +87,16 @@ impl Place {
             let named = fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
             let locked = file.metadata()?;
             if named == Some((locked.dev(), locked.ino())) {
+                file.set_modified(SystemTime::now())?;
                 return Ok(Some(Self { file, path: path.to_owned() }));
             }
         }
+    }
+
+    /// Whether whoever has it took it longer ago than that.
+    fn is_overdue(path: &Path, limit: Duration) -> bool {
+        let taken = fs::metadata(path).and_then(|found| found.modified());
+        taken.is_ok_and(|taken| taken.elapsed().is_ok_and(|age| age > limit))
     }
 
     /// Whether somebody has it.
@@ -181,20 +190,21 @@ impl Ceiling {
         }
     }
 
-    /// Waits until few enough others are logging in.
+    /// Waits until few enough others are logging in; `None` when turns cannot be taken, or not in time.
     async fn turn(&self) -> Option<Place> {
-        let begun = Instant::now();
-        while begun.elapsed() < WAIT_MAX {
+        loop {
             let turns = if self.believed().is_some() { 1 } else { LOGINS_AT_ONCE };
             for number in 0..turns {
-                match Place::take(&self.file(&format!("login-{number}"))) {
+                let path = self.file(&format!("login-{number}"));
+                match Place::take(&path) {
+                    // A process that was stopped while it logged in keeps its turn as long as it lives.
+                    Ok(None) if Place::is_overdue(&path, LOGIN_MAX) => return None,
                     Ok(None) => {}
                     turn => return turn.ok().flatten(),
                 }
             }
             tokio::time::sleep(spread(LOOK_AGAIN)).await;
         }
-        None
     }
 }
 
@@ -294,6 +304,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nobody_waits_behind_a_login_that_stands_still() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mine, other) = (ceiling(folder.path(), "u", 9), ceiling(folder.path(), "u", 9));
+        let turns = [other.turn().await.unwrap(), other.turn().await.unwrap()];
+        let wait = tokio::time::timeout(Duration::from_millis(100), mine.turn());
+        assert!(wait.await.is_err(), "both turns are taken");
+        turns[1].file.set_modified(SystemTime::now() - LOGIN_MAX - LOOK_AGAIN).unwrap();
+        assert!(mine.turn().await.is_none(), "it goes without");
+        drop(turns);
+        // What a killed process left is nobody's.
+        let left = File::create(mine.file("login-0")).unwrap();
+        left.set_modified(SystemTime::now() - BELIEVED_FOR).unwrap();
+        let turn = mine.turn().await.unwrap();
+        assert!(!Place::is_overdue(&turn.path, LOGIN_MAX), "a turn begins when it is taken");
+    }
+
+    #[tokio::test]
     async fn who_is_turned_away_holds_fewer_and_others_know() {
         let folder = tempfile::tempdir().unwrap();
         let (mine, other) = (ceiling(folder.path(), "u", 9), ceiling(folder.path(), "u", 9));
@@ -340,7 +367,7 @@ mod tests {
         fs::write(mine.file("at-once"), "2").unwrap();
         assert_eq!(mine.at_once(), 2);
         let file = File::options().write(true).open(mine.file("at-once")).unwrap();
-        file.set_modified(std::time::SystemTime::now() - BELIEVED_FOR).unwrap();
+        file.set_modified(SystemTime::now() - BELIEVED_FOR).unwrap();
         assert_eq!(mine.at_once(), 9);
         for (text, expected) in [("0", 1), ("40", 9), ("many", 9), ("", 9)] {
             fs::write(mine.file("at-once"), text).unwrap();
