@@ -2,7 +2,7 @@
 //! has come, and keeps what it told.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::child::Orders;
 use super::clock;
 use super::plan::{Aim, Door, Fault};
+use crate::wait_until;
 
 /// A run that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -138,8 +139,18 @@ fn listen(
 }
 
 /// Stops a process without a word, lets the world take it for dead, and wakes it up again.
+///
+/// Its own S3 server is not in the middle of a write then: it stands for one that does not stand still
+/// with its client, and other processes wait for the end of a write that has begun.
 fn freeze(child: &Child, orders: &Orders, meanwhile: &mut dyn FnMut()) {
-    signal(child, "STOP");
+    loop {
+        signal(child, "STOP");
+        wait_until("the process stands still", || stands_still(child));
+        if !is_writing(&orders.state.join("s3/.locks")) {
+            break;
+        }
+        signal(child, "CONT");
+    }
     let locks = std::fs::read_dir(orders.state.join("executions")).into_iter().flatten().flatten();
     for lock in locks {
         // What tells that it runs. On AWS, an execution that was stopped while its functions go on.
@@ -147,6 +158,19 @@ fn freeze(child: &Child, orders: &Orders, meanwhile: &mut dyn FnMut()) {
     }
     meanwhile();
     signal(child, "CONT");
+}
+
+fn stands_still(child: &Child) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
+    // Behind the name, which may hold anything but is in parentheses.
+    stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('T'))
+}
+
+/// Whether somebody holds one of these locks.
+fn is_writing(locks: &Path) -> bool {
+    let locks = std::fs::read_dir(locks).into_iter().flatten().flatten();
+    let mut files = locks.filter_map(|lock| File::open(lock.path()).ok());
+    files.any(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 fn signal(child: &Child, name: &str) {
