@@ -152,18 +152,27 @@ impl Finished {
     }
 }
 
-/// The built program: Cargo puts it beside the folder of the test's own binary.
+/// The built `dray`.
 ///
 /// # Panics
 /// When it is not there.
 #[must_use]
 pub fn program() -> PathBuf {
+    built("dray")
+}
+
+/// A built program of the workspace: Cargo puts it beside the folder of the test's own binary.
+///
+/// # Panics
+/// When it is not there.
+#[must_use]
+pub fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
     let folder = test.parent().and_then(Path::parent).expect("target/<profile>");
-    let program = folder.join("dray");
+    let program = folder.join(name);
     assert!(
         program.is_file(),
-        "{} is missing: run `cargo build --package dray` (with this test's profile) first",
+        "{} is missing: run `cargo build --workspace --bins` (with this test's profile) first",
         program.display()
     );
     program

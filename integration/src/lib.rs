@@ -14,7 +14,9 @@
 mod api;
 mod binary;
 pub mod chaos;
+mod cloud;
 mod corpus;
+mod faults;
 mod gpg;
 mod partner;
 mod samples;
@@ -23,8 +25,10 @@ mod wait;
 mod world;
 
 pub use api::{Api, Held, Reply, Told};
-pub use binary::{Dray, Finished, program};
+pub use binary::{Dray, Finished, built, program};
+pub use cloud::{Cloud, Execution, Jobs, MapChild};
 pub use corpus::{ArchiveRow, CertificateRow, Corpus, MemberRow, RecordsRow, Verdict};
+pub use faults::Faults;
 pub use gpg::Gpg;
 pub use partner::{Kind, Partner, Server};
 pub use samples::{Member, Sample, csv, gzip, mixed, tar, zip};

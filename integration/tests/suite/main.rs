@@ -27,6 +27,8 @@ mod laws;
 #[cfg(test)]
 mod manifest;
 #[cfg(test)]
+mod ministack;
+#[cfg(test)]
 mod recovery;
 #[cfg(test)]
 mod samples;
