@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::fault::Fault;
 use crate::path::Path;
+use crate::query::Query;
 
 mod arrays;
 mod parse;
@@ -15,6 +16,8 @@ mod tests;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Expression {
     Path(Path),
+    /// A path that may match many places and yields a list.
+    Query(Query),
     /// A quoted argument, with its escapes as written.
     Quoted(String),
     /// `null`, `true`, `false` or a number.
@@ -75,11 +78,20 @@ impl Expression {
     /// Reads a path or an intrinsic call, or says in one sentence why it is refused.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text.starts_with('$') {
-            Path::parse(text).map(Self::Path)
+            Self::path(text)
         } else if text.starts_with("States.") {
             parse::call(text)
         } else {
             Err(format!("`{text}` is neither a path (`$…`) nor an intrinsic (`States.…`)"))
+        }
+    }
+
+    /// Reads a path to one place, or one that may match many.
+    pub(crate) fn path(text: &str) -> Result<Self, String> {
+        match Path::parse(text) {
+            Ok(path) => Ok(Self::Path(path)),
+            Err(_) if Query::may_be(text) => Query::parse(text).map(Self::Query),
+            Err(sentence) => Err(sentence),
         }
     }
 
@@ -99,6 +111,7 @@ impl Expression {
                     path.text()
                 ))
             }),
+            Self::Query(query) => query.find(data, context).map_err(Fault::runtime),
             Self::Quoted(raw) => Ok(Value::String(strings::unescape(raw))),
             Self::Constant(value) => Ok(value.clone()),
             Self::Call { function, text, arguments } => {

@@ -14,6 +14,7 @@ mod inject;
 mod intrinsic;
 mod machine;
 mod path;
+mod query;
 mod services;
 mod template;
 

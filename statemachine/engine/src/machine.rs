@@ -10,6 +10,8 @@ pub(crate) mod fields;
 mod load;
 mod load_choice;
 mod load_map;
+mod load_parallel;
+mod load_reader;
 mod load_task;
 pub(crate) mod model;
 pub(crate) mod problem;
@@ -41,7 +43,9 @@ pub enum StateKind {
     InlineMap,
     /// Runs its processor once per item, each in an execution of its own.
     DistributedMap,
-    /// Branches.
+    /// Runs its branches side by side.
+    Parallel,
+    /// Chooses what comes next.
     Choice,
     /// Makes or moves data.
     Pass,
@@ -62,7 +66,7 @@ pub struct StateInfo<'m> {
     pub kind: StateKind,
     /// JSON pointer into the definition.
     pub pointer: &'m str,
-    /// Name of the Map whose processor holds the state.
+    /// Name of the Map or Parallel that holds the state.
     pub inside: Option<&'m str>,
     /// Resource of a Task.
     pub resource: Option<&'static str>,
@@ -121,7 +125,7 @@ impl Machine {
         self.timeout_seconds
     }
 
-    /// All states, breadth-first from StartAt; those inside a Map follow it.
+    /// All states, breadth-first from StartAt; those inside a Map or Parallel follow it.
     pub fn states(&self) -> impl Iterator<Item = StateInfo<'_>> {
         let mut found = Vec::new();
         collect(&self.root, None, &mut found);
@@ -143,8 +147,8 @@ fn collect<'m>(scope: &'m Scope, inside: Option<&'m str>, found: &mut Vec<StateI
     let mut queue = VecDeque::from([scope.start_at.as_str()]);
     while let Some(state) = queue.pop_front().and_then(|name| scope.states.get(name)) {
         found.push(info(state, inside));
-        if let Body::Map(map) = &state.body {
-            collect(&map.processor, Some(&state.name), found);
+        for (scope, _) in state.scopes() {
+            collect(scope, Some(&state.name), found);
         }
         queue.extend(state.targets().into_iter().filter(|target| seen.insert(target)));
     }
@@ -180,6 +184,7 @@ fn kind(body: &Body) -> StateKind {
             Mode::Inline => StateKind::InlineMap,
             Mode::Distributed(_) => StateKind::DistributedMap,
         },
+        Body::Parallel(_) => StateKind::Parallel,
         Body::Choice(_) => StateKind::Choice,
         Body::Pass(_) => StateKind::Pass,
         Body::Wait(_) => StateKind::Wait,

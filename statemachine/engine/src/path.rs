@@ -1,8 +1,8 @@
 //! Reference paths: the part of JSONPath that names exactly one place in a document.
 //!
 //! `$` is the data, `$$` the context object; after it come `.name`, `['name']` and `[0]`. Whatever
-//! could match several places (filters, slices, wildcards, `..`) is refused when a machine is
-//! loaded, because engines disagree about what such a path yields when it matches one place.
+//! could match several places (filters, slices, wildcards, `..`) is no reference path: where it may
+//! stand, it is a [`crate::query::Query`].
 
 use serde_json::{Map, Value};
 

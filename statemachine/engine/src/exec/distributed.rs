@@ -5,18 +5,19 @@ use std::sync::Arc;
 use futures::FutureExt;
 use serde_json::{Value, json};
 
+use super::batch::{Batch, batches};
 use super::child::Brood;
-use super::map::{fan_out, item_input, items_at_path};
+use super::fan::fan_out;
+use super::map::{item_input, items_at_path};
 use super::perform::fill;
 use super::reader;
 use super::run::lock;
 use super::step::Visit;
+use super::tolerance::Failures;
 use super::writer;
 use crate::fault::Fault;
 use crate::history::EventType;
 use crate::machine::model::{Distributed, Map};
-
-const THRESHOLD_EXCEEDED: &str = "States.ExceedToleratedFailureThreshold";
 
 /// Runs a Map in distributed mode.
 pub(super) async fn run(
@@ -34,18 +35,37 @@ pub(super) async fn run(
         distributed.writer.as_ref().map(|writer| fill(visit, writer, input)).transpose()?;
     let id = uuid::Uuid::new_v4().to_string();
     let brood = Arc::new(brood(visit, map, distributed, &id));
-    visit.record(EventType::MapStateStarted, json!({"length": items.len()}));
+    let length = items.len();
+    let failures = Arc::new(Failures::new(visit, &distributed.tolerance, input, length)?);
+    let work = match &distributed.batcher {
+        None => Work::Items(items),
+        Some(batcher) => {
+            let selected = items.iter().enumerate();
+            let selected = selected.map(|(at, item)| item_input(visit, map, input, at, item));
+            Work::Batches(batches(visit, batcher, input, selected.collect::<Result<_, _>>()?)?)
+        }
+    };
+    visit.record(EventType::MapStateStarted, json!({"length": length}));
     visit.record(EventType::MapRunStarted, json!({"mapRunArn": brood.map_run_arn}));
     let result = {
         let visit = &*visit;
         let brood = &brood;
         let start = |index: usize| {
-            let value = items.get(index).unwrap_or(&Value::Null);
-            let input = item_input(visit, map, input, index, value)?;
+            let (input, items) = match &work {
+                Work::Items(items) => {
+                    let value = items.get(index).unwrap_or(&Value::Null);
+                    (item_input(visit, map, input, index, value)?, 1)
+                }
+                Work::Batches(batches) => match batches.get(index) {
+                    Some(batch) => (batch.input.clone(), batch.items),
+                    None => (Value::Null, 0),
+                },
+            };
+            let failures = Arc::clone(&failures);
             let child = Arc::clone(brood).child(index, input);
-            Ok(child.map(|result| result.map_err(threshold)).boxed())
+            Ok(child.map(move |result| tolerated(&failures, items, result)).boxed())
         };
-        fan_out(visit.run, items.len(), at_once, start).await
+        fan_out(visit.run, work.children(), at_once, start).await
     };
     // What was done is exported in either case, as AWS does.
     let written = match &target {
@@ -61,6 +81,33 @@ pub(super) async fn run(
     result
 }
 
+/// What the children work on: an item each, or a batch each.
+enum Work {
+    Items(Vec<Value>),
+    Batches(Vec<Batch>),
+}
+
+impl Work {
+    fn children(&self) -> usize {
+        match self {
+            Self::Items(items) => items.len(),
+            Self::Batches(batches) => batches.len(),
+        }
+    }
+}
+
+/// The result of a child. One that failed has none, if that is tolerated.
+fn tolerated(
+    failures: &Failures,
+    items: usize,
+    result: Result<Value, Fault>,
+) -> Result<Option<Value>, Fault> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(fault) => failures.count(items, &fault).map(|()| None),
+    }
+}
+
 fn brood(visit: &Visit<'_>, map: &Map, distributed: &Distributed, id: &str) -> Brood {
     let identity = &visit.run.shared.identity;
     let mut map_runs = lock(&visit.run.map_runs);
@@ -74,15 +121,6 @@ fn brood(visit: &Visit<'_>, map: &Map, distributed: &Distributed, id: &str) -> B
             .arn("mapRun", &format!("{}/{}:{id}", identity.state_machine, distributed.label)),
         scope: Arc::clone(&map.processor),
     }
-}
-
-/// One failed child is one more than a Map without tolerance tolerates.
-fn threshold(fault: Fault) -> Fault {
-    let cause = format!(
-        "The specified tolerated failure threshold was exceeded: a child failed with {} ({})",
-        fault.error, fault.cause
-    );
-    Fault::new(THRESHOLD_EXCEEDED, cause)
 }
 
 fn record_end(visit: &mut Visit<'_>, result: &Result<Value, Fault>) {

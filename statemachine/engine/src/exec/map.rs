@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use futures::future::{BoxFuture, FutureExt};
+use futures::future::FutureExt;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
 use super::context::map_item;
 use super::distributed;
+use super::fan::fan_out;
 use super::perform::limit;
-use super::run::{Alive, Item, Place, Run, walk};
+use super::run::{Item, Place, Run, walk};
 use super::size::within_limit;
 use super::step::Visit;
 use crate::fault::Fault;
@@ -21,9 +21,6 @@ use crate::path::kind_of;
 const MOST_INLINE: u64 = 40;
 /// This engine runs no more children of a distributed Map at once.
 const MOST_DISTRIBUTED: u64 = 1_000;
-
-/// The work on one item.
-pub(super) type Job = BoxFuture<'static, Result<Value, Fault>>;
 
 /// Runs the processor for every item; answers the results in the items' order, or what a
 /// ResultWriter makes of them.
@@ -78,50 +75,6 @@ pub(super) fn item_input(
     selector.fill(input, &context, &|| visit.random())
 }
 
-/// Runs `count` jobs, at most `at_once` at a time. The first failure stops the others; when this
-/// returns, none is alive.
-pub(super) async fn fan_out(
-    run: &Run,
-    count: usize,
-    at_once: usize,
-    mut start: impl FnMut(usize) -> Result<Job, Fault>,
-) -> Result<Vec<Value>, Fault> {
-    let mut jobs = JoinSet::new();
-    let mut left = 0..count;
-    let mut results: Vec<Option<Value>> = vec![None; count];
-    loop {
-        while jobs.len() < at_once {
-            let Some(index) = left.next() else { break };
-            match start(index) {
-                Ok(job) => {
-                    let alive = Alive::new(&run.live);
-                    jobs.spawn(async move {
-                        let _alive = alive;
-                        (index, job.await)
-                    });
-                }
-                Err(fault) => {
-                    jobs.shutdown().await;
-                    return Err(fault);
-                }
-            }
-        }
-        let fault = match jobs.join_next().await {
-            None => return Ok(results.into_iter().flatten().collect()),
-            Some(Ok((index, Ok(value)))) => {
-                if let Some(place) = results.get_mut(index) {
-                    *place = Some(value);
-                }
-                continue;
-            }
-            Some(Ok((_, Err(fault)))) => fault,
-            Some(Err(error)) => Fault::runtime(format!("an iteration was lost: {error}")),
-        };
-        jobs.shutdown().await;
-        return Err(fault);
-    }
-}
-
 async fn inline(
     visit: &mut Visit<'_>,
     map: &Map,
@@ -135,11 +88,12 @@ async fn inline(
         let start = |index: usize| {
             let value = items.get(index).cloned().unwrap_or_default();
             let input = item_input(visit, map, input, index, &value)?;
-            let place =
-                Place { cursor: visit.place.cursor, item: Some(Arc::new(Item { index, value })) };
+            let item = Some(Arc::new(Item { index, value }));
+            let place = Place { cursor: visit.place.cursor, item, beside: true };
             let iteration =
                 Iteration { run: Arc::clone(visit.run), name: visit.state.name.clone(), index };
-            Ok(iteration.run(Arc::clone(&map.processor), input, place).boxed())
+            let done = iteration.run(Arc::clone(&map.processor), input, place);
+            Ok(done.map(|result| result.map(Some)).boxed())
         };
         fan_out(visit.run, items.len(), at_once, start).await
     };

@@ -6,11 +6,13 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::map;
+use super::parallel;
 use super::size::within_limit;
 use super::step::Visit;
 use super::task;
 use crate::choice::timestamp;
 use crate::fault::{Fault, NO_CHOICE_MATCHED};
+use crate::intrinsic::Expression;
 use crate::machine::fields::MAX_SECONDS;
 use crate::machine::model::{Body, Choice, Fail, Limit, Pass, ResultRule, State, Text, Wait};
 use crate::path::Path;
@@ -32,6 +34,10 @@ pub(super) async fn perform<'s>(
         Body::Map(map) => {
             let answer = map::map(visit, map, &input).await?;
             keep(visit, &map.result, raw, answer)?
+        }
+        Body::Parallel(parallel) => {
+            let answer = parallel::parallel(visit, parallel, &input).await?;
+            keep(visit, &parallel.result, raw, answer)?
         }
         Body::Pass(pass) => self::pass(visit, pass, raw, input)?,
         Body::Choice(choice) => {
@@ -55,15 +61,18 @@ pub(super) async fn perform<'s>(
 fn select<'v>(
     visit: &Visit<'_>,
     field: &str,
-    path: Option<&Path>,
+    path: Option<&Expression>,
     value: &'v Value,
 ) -> Result<Cow<'v, Value>, Fault> {
     match path {
         None => Ok(Cow::Owned(Value::Object(Map::new()))),
-        Some(path) => match path.find(value, &visit.context) {
+        Some(Expression::Path(path)) => match path.find(value, &visit.context) {
             Some(found) => Ok(Cow::Owned(found.clone())),
             None => Err(missing(field, path)),
         },
+        Some(many) => {
+            many.evaluate(field, value, &visit.context, &|| visit.random()).map(Cow::Owned)
+        }
     }
 }
 

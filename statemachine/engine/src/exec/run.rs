@@ -42,6 +42,8 @@ pub(super) struct Run {
 pub(super) struct Place {
     pub(super) cursor: u64,
     pub(super) item: Option<Arc<Item>>,
+    /// True if other walks of the same execution run beside this one.
+    pub(super) beside: bool,
 }
 
 /// An item of a Map, as the context object shows it.
@@ -83,7 +85,7 @@ impl Run {
         let result = match within_limit(&self.input, "The input of the execution") {
             Err(fault) => Err(fault),
             Ok(()) => {
-                let place = Place { cursor, item: None };
+                let place = Place { cursor, item: None, beside: false };
                 let (result, last) = walk(Arc::clone(self), scope, self.input.clone(), place).await;
                 cursor = last;
                 result
@@ -102,8 +104,8 @@ impl Run {
     /// Lets time pass in which nothing happens. Such sleeps of the machine's own walk count
     /// against its TimeoutSeconds by themselves, for a clock may skip them.
     pub(super) async fn pause(&self, place: &Place, duration: Duration) {
-        let left = match (&self.sleep_left, &place.item) {
-            (Some(left), None) => {
+        let left = match (&self.sleep_left, place.beside) {
+            (Some(left), false) => {
                 let mut left = lock(left);
                 let rest = *left;
                 *left = rest.saturating_sub(duration);

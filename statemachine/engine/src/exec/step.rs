@@ -116,6 +116,7 @@ fn events(body: &Body) -> (EventType, Option<EventType>) {
     match body {
         Body::Task(_) => (E::TaskStateEntered, Some(E::TaskStateExited)),
         Body::Map(_) => (E::MapStateEntered, Some(E::MapStateExited)),
+        Body::Parallel(_) => (E::ParallelStateEntered, Some(E::ParallelStateExited)),
         Body::Choice(_) => (E::ChoiceStateEntered, Some(E::ChoiceStateExited)),
         Body::Pass(_) => (E::PassStateEntered, Some(E::PassStateExited)),
         Body::Wait(_) => (E::WaitStateEntered, Some(E::WaitStateExited)),

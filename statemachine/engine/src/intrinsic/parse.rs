@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use super::{Expression, FUNCTIONS};
-use crate::path::Path;
 
 /// AWS allows ten levels of calls inside one another.
 const MAX_DEPTH: usize = 10;
@@ -152,7 +151,7 @@ impl<'t> Parser<'t> {
         let (path, after) =
             self.rest.split_at_checked(end.unwrap_or(self.rest.len())).unwrap_or((self.rest, ""));
         self.rest = after;
-        Path::parse(path).map(Expression::Path)
+        Expression::path(path)
     }
 
     fn take(&mut self, wanted: char) -> bool {

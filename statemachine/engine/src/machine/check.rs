@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::model::{Body, Mode, Scope, State};
 use super::problem::Problems;
 
-/// Checks the machine and everything inside its Maps.
+/// Checks the machine and everything inside its Maps and Parallels.
 pub(super) fn machine(root: &Scope, problems: &mut Problems) {
     let mut names = BTreeMap::new();
     let mut labels = BTreeMap::new();
@@ -19,8 +19,10 @@ pub(super) fn machine(root: &Scope, problems: &mut Problems) {
                     format!("the name `{}` is taken by the state at {first}", state.name);
                 problems.add(&state.pointer, sentence);
             }
+            for (inner, place) in state.scopes() {
+                scope(inner, &format!("{}/{place}", state.pointer), problems);
+            }
             let Body::Map(map) = &state.body else { return };
-            scope(&map.processor, &format!("{}/ItemProcessor", state.pointer), problems);
             if let Mode::Distributed(distributed) = &map.mode
                 && let Some(first) = labels.insert(distributed.label.clone(), state.pointer.clone())
             {
@@ -36,8 +38,8 @@ pub(super) fn machine(root: &Scope, problems: &mut Problems) {
 fn walk(scope: &Scope, visit: &mut dyn FnMut(&State, &mut Problems), problems: &mut Problems) {
     for state in scope.states.values() {
         visit(state, problems);
-        if let Body::Map(map) = &state.body {
-            walk(&map.processor, visit, problems);
+        for (inner, _) in state.scopes() {
+            walk(inner, visit, problems);
         }
     }
 }

@@ -4,7 +4,9 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
+use super::model::Limit;
 use super::problem::{Problems, child};
+use crate::intrinsic::Expression;
 use crate::path::{Path, kind_of};
 
 /// The largest number of seconds that AWS accepts.
@@ -103,6 +105,21 @@ impl<'a> Fields<'a> {
         number
     }
 
+    /// A number that stands here as `fixed`, or in the input where `path` says.
+    pub(crate) fn limit(
+        &self,
+        fixed: &str,
+        path: &str,
+        range: RangeInclusive<u64>,
+        problems: &mut Problems,
+    ) -> Limit {
+        self.one_of(&[fixed, path], false, problems);
+        match self.integer(fixed, range, problems) {
+            Some(number) => Limit::Fixed(number),
+            None => self.path(path, problems).map_or(Limit::None, Limit::Path),
+        }
+    }
+
     pub(crate) fn path(&self, key: &str, problems: &mut Problems) -> Option<Path> {
         let text = self.string(key, problems)?;
         match Path::parse(text) {
@@ -111,6 +128,21 @@ impl<'a> Fields<'a> {
                 problems.add(&self.place(key), sentence);
                 None
             }
+        }
+    }
+
+    /// A path that may match many places, or be null (`None`); `$` if the field is missing.
+    pub(crate) fn selection(&self, key: &str, problems: &mut Problems) -> Option<Expression> {
+        match self.get(key) {
+            None => Some(Expression::Path(Path::whole())),
+            Some(Value::Null) => None,
+            Some(_) => match Expression::path(self.string(key, problems)?) {
+                Ok(path) => Some(path),
+                Err(sentence) => {
+                    problems.add(&self.place(key), sentence);
+                    None
+                }
+            },
         }
     }
 

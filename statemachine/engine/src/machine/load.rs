@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::fields::{Fields, MAX_SECONDS};
 use super::model::{Body, Fail, Pass, ResultRule, Scope, State, Target, Text, Wait};
 use super::problem::{Problems, child};
-use super::{load_choice, load_map, load_task};
+use super::{load_choice, load_map, load_parallel, load_task};
 use crate::choice::timestamp;
 use crate::intrinsic::Expression;
 use crate::path::kind_of;
@@ -16,7 +16,7 @@ use crate::template::Template;
 /// AWS refuses longer names.
 const MAX_NAME_CHARS: usize = 80;
 
-const KINDS: &str = "Task, Map, Choice, Pass, Wait, Succeed, Fail";
+const KINDS: &str = "Task, Map, Parallel, Choice, Pass, Wait, Succeed, Fail";
 
 /// Reads the top level: the scope, and TimeoutSeconds.
 pub(super) fn machine(definition: &Value, problems: &mut Problems) -> (Option<Scope>, Option<u64>) {
@@ -81,6 +81,7 @@ fn state(name: &str, value: &Value, at: &str, problems: &mut Problems) -> Option
     let body = match kind {
         "Task" => load_task::task(&fields, problems).map(Body::Task),
         "Map" => load_map::map(name, &fields, problems).map(|map| Body::Map(Box::new(map))),
+        "Parallel" => load_parallel::parallel(&fields, problems).map(Body::Parallel),
         "Choice" => load_choice::choice(&fields, problems).map(Body::Choice),
         "Pass" => Some(Body::Pass(pass(&fields, problems))),
         "Wait" => wait(&fields, problems).map(Body::Wait),
@@ -100,11 +101,11 @@ fn state(name: &str, value: &Value, at: &str, problems: &mut Problems) -> Option
             None
         }
     };
-    let goes_on = matches!(kind, "Task" | "Map" | "Pass" | "Wait");
+    let goes_on = matches!(kind, "Task" | "Map" | "Parallel" | "Pass" | "Wait");
     let next = if goes_on { target(&fields, kind, problems) } else { Target::End };
-    let input = fields.path_or_null("InputPath", problems);
-    let output = fields.path_or_null("OutputPath", problems);
-    let recovers = matches!(kind, "Task" | "Map");
+    let input = fields.selection("InputPath", problems);
+    let output = fields.selection("OutputPath", problems);
+    let recovers = matches!(kind, "Task" | "Map" | "Parallel");
     let retry = if recovers { load_task::retry(&fields, problems) } else { Vec::new() };
     let catch = if recovers { load_task::catch(&fields, problems) } else { Vec::new() };
     let (name, pointer) = (name.into(), at.into());

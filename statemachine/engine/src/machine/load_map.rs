@@ -2,81 +2,149 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::fields::Fields;
 use super::load::{result_rule, scope, template};
+use super::load_reader::reader;
 use super::load_task::only_parameters;
-use super::model::{Distributed, Limit, Map, Mode, Reader, Source};
+use super::model::{Batcher, Distributed, Limit, Map, Mode, Percentage, Tolerance};
 use super::problem::Problems;
 use crate::path::Path;
 use crate::template::Template;
 
 const MAX_LABEL_CHARS: usize = 40;
-const MAX_ITEMS: u64 = 100_000_000;
+/// AWS reads no more items.
+pub(super) const MAX_ITEMS: u64 = 100_000_000;
 const MAX_CONCURRENCY: u64 = 10_000;
+/// AWS accepts no larger batches.
+const MAX_BATCH_BYTES: u64 = 262_144;
+/// What a Map state may have.
+const FIELDS: [&str; 25] = [
+    "Type",
+    "Comment",
+    "InputPath",
+    "OutputPath",
+    "ResultPath",
+    "ResultSelector",
+    "ItemsPath",
+    "ItemSelector",
+    "Parameters",
+    "ItemProcessor",
+    "Iterator",
+    "ItemReader",
+    "ItemBatcher",
+    "ToleratedFailureCount",
+    "ToleratedFailureCountPath",
+    "ToleratedFailurePercentage",
+    "ToleratedFailurePercentagePath",
+    "ResultWriter",
+    "Label",
+    "MaxConcurrency",
+    "MaxConcurrencyPath",
+    "Retry",
+    "Catch",
+    "Next",
+    "End",
+];
+/// What an inline Map does not have.
+const DISTRIBUTED_ONLY: [&str; 8] = [
+    "ItemReader",
+    "ItemBatcher",
+    "ResultWriter",
+    "Label",
+    "ToleratedFailureCount",
+    "ToleratedFailureCountPath",
+    "ToleratedFailurePercentage",
+    "ToleratedFailurePercentagePath",
+];
 const WRITER_RESOURCE: &str = "arn:aws:states:::s3:putObject";
 /// What AWS keeps out of labels, besides white space and control characters.
 const NOT_IN_LABELS: &str = "?*<>{}[]:;,\\|^~$#%&`\"/";
 
 pub(super) fn map(name: &str, fields: &Fields<'_>, problems: &mut Problems) -> Option<Map> {
-    let allowed = [
-        "Type",
-        "Comment",
-        "InputPath",
-        "OutputPath",
-        "ResultPath",
-        "ResultSelector",
-        "ItemsPath",
-        "ItemSelector",
-        "ItemProcessor",
-        "ItemReader",
-        "ResultWriter",
-        "Label",
-        "MaxConcurrency",
-        "MaxConcurrencyPath",
-        "Retry",
-        "Catch",
-        "Next",
-        "End",
-    ];
-    fields.only(&allowed, "a Map state", problems);
+    fields.only(&FIELDS, "a Map state", problems);
     fields.one_of(&["ItemReader", "ItemsPath"], false, problems);
     let items = fields.path("ItemsPath", problems).unwrap_or_else(Path::whole);
+    fields.one_of(&["ItemSelector", "Parameters"], false, problems);
     let selector = template(fields, "ItemSelector", problems);
+    let selector = selector.or_else(|| template(fields, "Parameters", problems));
     let concurrency = concurrency(fields, problems);
     let result = result_rule(fields, problems);
-    let reader = reader(fields, problems);
-    let writer = writer(fields, problems);
-    let Some(value) = fields.get("ItemProcessor") else {
+    let distributed = Distributed {
+        label: String::new(),
+        reader: reader(fields, problems),
+        batcher: batcher(fields, problems),
+        tolerance: tolerance(fields, problems),
+        writer: writer(fields, problems),
+    };
+    fields.one_of(&["ItemProcessor", "Iterator"], false, problems);
+    let processor_field = if fields.has("Iterator") { "Iterator" } else { "ItemProcessor" };
+    let Some(value) = fields.get(processor_field) else {
         problems.add(fields.at(), "a Map state needs the field `ItemProcessor`");
         return None;
     };
-    let place = fields.place("ItemProcessor");
-    let processor = Fields::of(value, &place, "`ItemProcessor`", problems)?;
-    let allowed = ["Comment", "ProcessorConfig", "StartAt", "States"];
-    processor.only(&allowed, "an ItemProcessor", problems);
-    let mode = if distributed(&processor, problems) {
+    let place = fields.place(processor_field);
+    let what = format!("`{processor_field}`");
+    let processor = Fields::of(value, &place, &what, problems)?;
+    let allowed: &[&str] = match processor_field {
+        "Iterator" => &["Comment", "StartAt", "States"],
+        _ => &["Comment", "ProcessorConfig", "StartAt", "States"],
+    };
+    processor.only(allowed, &format!("an {processor_field}"), problems);
+    let mode = if self::distributed(&processor, problems) {
         let label = label(name, fields, problems);
-        Mode::Distributed(Box::new(Distributed { label, reader, writer }))
+        Mode::Distributed(Box::new(Distributed { label, ..distributed }))
     } else {
-        for key in ["ItemReader", "ResultWriter", "Label"].into_iter().filter(|key| fields.has(key))
-        {
+        for key in DISTRIBUTED_ONLY.into_iter().filter(|key| fields.has(key)) {
             let sentence = format!("`{key}` is for a Map whose ProcessorConfig says DISTRIBUTED");
             problems.add(&fields.place(key), sentence);
         }
         Mode::Inline
     };
-    let processor = Arc::new(scope(&processor, "an ItemProcessor", problems)?);
-    Some(Map { mode, items, selector, concurrency, result, processor })
+    let processor = Arc::new(scope(&processor, &format!("an {processor_field}"), problems)?);
+    Some(Map { mode, items, selector, concurrency, result, processor, processor_field })
 }
 
 fn concurrency(fields: &Fields<'_>, problems: &mut Problems) -> Limit {
-    fields.one_of(&["MaxConcurrency", "MaxConcurrencyPath"], false, problems);
-    if let Some(most) = fields.integer("MaxConcurrency", 0..=MAX_CONCURRENCY, problems) {
-        return Limit::Fixed(most);
+    fields.limit("MaxConcurrency", "MaxConcurrencyPath", 0..=MAX_CONCURRENCY, problems)
+}
+
+fn tolerance(fields: &Fields<'_>, problems: &mut Problems) -> Tolerance {
+    let (fixed, path) = ("ToleratedFailurePercentage", "ToleratedFailurePercentagePath");
+    fields.one_of(&[fixed, path], false, problems);
+    let percentage = match fields.get(fixed) {
+        None => fields.path(path, problems).map_or(Percentage::None, Percentage::Path),
+        Some(value) => {
+            match value.as_f64().filter(|percentage| (0.0..=100.0).contains(percentage)) {
+                Some(percentage) => Percentage::Fixed(percentage),
+                None => {
+                    let sentence = format!("`{fixed}` is a number from 0 to 100, this is {value}");
+                    problems.add(&fields.place(fixed), sentence);
+                    Percentage::None
+                }
+            }
+        }
+    };
+    let (fixed, path) = ("ToleratedFailureCount", "ToleratedFailureCountPath");
+    Tolerance { count: fields.limit(fixed, path, 0..=MAX_ITEMS, problems), percentage }
+}
+
+fn batcher(fields: &Fields<'_>, problems: &mut Problems) -> Option<Batcher> {
+    let value = fields.get("ItemBatcher")?;
+    let place = fields.place("ItemBatcher");
+    let batcher = Fields::of(value, &place, "`ItemBatcher`", problems)?;
+    let (items, items_path) = ("MaxItemsPerBatch", "MaxItemsPerBatchPath");
+    let (bytes, bytes_path) = ("MaxInputBytesPerBatch", "MaxInputBytesPerBatchPath");
+    let sizes = [items, items_path, bytes, bytes_path];
+    batcher.only(&[&sizes[..], &["BatchInput"]].concat(), "an ItemBatcher", problems);
+    if !sizes.into_iter().any(|size| batcher.has(size)) {
+        let sentence = format!("an ItemBatcher needs `{items}` or `{bytes}`");
+        problems.add(&place, sentence);
     }
-    fields.path("MaxConcurrencyPath", problems).map_or(Limit::None, Limit::Path)
+    Some(Batcher {
+        most_items: batcher.limit(items, items_path, 1..=MAX_ITEMS, problems),
+        most_bytes: batcher.limit(bytes, bytes_path, 1..=MAX_BATCH_BYTES, problems),
+        input: template(&batcher, "BatchInput", problems),
+    })
 }
 
 /// True if ProcessorConfig asks for DISTRIBUTED.
@@ -129,31 +197,7 @@ fn label(name: &str, fields: &Fields<'_>, problems: &mut Problems) -> String {
     label.into()
 }
 
-fn reader(fields: &Fields<'_>, problems: &mut Problems) -> Option<Reader> {
-    let value = fields.get("ItemReader")?;
-    let place = fields.place("ItemReader");
-    let reader = Fields::of(value, &place, "`ItemReader`", problems)?;
-    reader.only(&["Resource", "ReaderConfig", "Parameters"], "an ItemReader", problems);
-    let arn = reader.required_string("Resource", "an ItemReader", problems)?;
-    let (source, takes) = match arn {
-        "arn:aws:states:::s3:getObject" => (Source::Json, ["Bucket", "Key"]),
-        "arn:aws:states:::s3:listObjectsV2" => (Source::Listing, ["Bucket", "Prefix"]),
-        other => {
-            let sentence = format!(
-                "this engine supports no reader `{other}`; it knows \
-                 arn:aws:states:::s3:getObject, arn:aws:states:::s3:listObjectsV2"
-            );
-            problems.add(&reader.place("Resource"), sentence);
-            return None;
-        }
-    };
-    let needs: &[&str] = if source == Source::Json { &takes } else { &["Bucket"] };
-    let max_items = reader_config(&reader, source, problems);
-    let parameters = call_parameters(&reader, &takes, needs, arn, problems)?;
-    Some(Reader { source, parameters, max_items })
-}
-
-fn call_parameters(
+pub(super) fn call_parameters(
     fields: &Fields<'_>,
     takes: &[&str],
     needs: &[&str],
@@ -166,30 +210,6 @@ fn call_parameters(
         problems.add(fields.at(), format!("`{arn}` needs the field `Parameters`"));
     }
     parameters
-}
-
-/// Checks ReaderConfig and answers its MaxItems; 0 is no limit.
-fn reader_config(reader: &Fields<'_>, source: Source, problems: &mut Problems) -> Option<usize> {
-    let value = reader.get("ReaderConfig").unwrap_or(&Value::Null);
-    let place = reader.place("ReaderConfig");
-    if value.is_null() && source == Source::Listing {
-        return None;
-    }
-    let config = Fields::of(value, &place, "`ReaderConfig`", problems)?;
-    match source {
-        Source::Listing => config.only(&["MaxItems"], "the ReaderConfig of a listing", problems),
-        Source::Json => {
-            config.only(&["InputType", "MaxItems"], "a ReaderConfig", problems);
-            let kind = config.required_string("InputType", "a ReaderConfig", problems);
-            if let Some(other) = kind.filter(|kind| *kind != "JSON") {
-                let sentence =
-                    format!("this engine supports only the InputType `JSON`, not `{other}`");
-                problems.add(&config.place("InputType"), sentence);
-            }
-        }
-    }
-    let most = config.integer("MaxItems", 0..=MAX_ITEMS, problems)?;
-    usize::try_from(most).ok().filter(|most| *most > 0)
 }
 
 fn writer(fields: &Fields<'_>, problems: &mut Problems) -> Option<Template> {

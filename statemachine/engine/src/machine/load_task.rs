@@ -49,11 +49,7 @@ pub(super) fn task(fields: &Fields<'_>, problems: &mut Problems) -> Option<Task>
 }
 
 fn timeout(fields: &Fields<'_>, problems: &mut Problems) -> Limit {
-    fields.one_of(&["TimeoutSeconds", "TimeoutSecondsPath"], false, problems);
-    if let Some(seconds) = fields.integer("TimeoutSeconds", 1..=MAX_SECONDS, problems) {
-        return Limit::Fixed(seconds);
-    }
-    fields.path("TimeoutSecondsPath", problems).map_or(Limit::None, Limit::Path)
+    fields.limit("TimeoutSeconds", "TimeoutSecondsPath", 1..=MAX_SECONDS, problems)
 }
 
 /// The parameters that each resource takes, and those that it needs.

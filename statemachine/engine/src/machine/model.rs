@@ -11,7 +11,7 @@ use crate::intrinsic::Expression;
 use crate::path::Path;
 use crate::template::Template;
 
-/// States that can go to each other: the machine itself, or the inside of a Map.
+/// States that can go to each other: the machine itself, the inside of a Map, or a branch.
 #[derive(Debug)]
 pub(crate) struct Scope {
     pub(crate) start_at: String,
@@ -25,8 +25,8 @@ pub(crate) struct State {
     pub(crate) name: String,
     pub(crate) pointer: String,
     /// `None` is an InputPath of null: the state works on `{}`.
-    pub(crate) input: Option<Path>,
-    pub(crate) output: Option<Path>,
+    pub(crate) input: Option<Expression>,
+    pub(crate) output: Option<Expression>,
     pub(crate) next: Target,
     pub(crate) retry: Vec<RetryRow>,
     pub(crate) catch: Vec<CatchRow>,
@@ -43,6 +43,7 @@ pub(crate) enum Target {
 pub(crate) enum Body {
     Task(Task),
     Map(Box<Map>),
+    Parallel(Parallel),
     Choice(Choice),
     Pass(Pass),
     Wait(Wait),
@@ -110,6 +111,8 @@ pub(crate) struct Map {
     pub(crate) concurrency: Limit,
     pub(crate) result: ResultRule,
     pub(crate) processor: Arc<Scope>,
+    /// `ItemProcessor`, or `Iterator` as it was called.
+    pub(crate) processor_field: &'static str,
 }
 
 #[derive(Debug)]
@@ -123,6 +126,8 @@ pub(crate) enum Mode {
 pub(crate) struct Distributed {
     pub(crate) label: String,
     pub(crate) reader: Option<Reader>,
+    pub(crate) batcher: Option<Batcher>,
+    pub(crate) tolerance: Tolerance,
     pub(crate) writer: Option<Template>,
 }
 
@@ -131,15 +136,57 @@ pub(crate) struct Distributed {
 pub(crate) struct Reader {
     pub(crate) source: Source,
     pub(crate) parameters: Template,
-    pub(crate) max_items: Option<usize>,
+    /// 0 is no limit.
+    pub(crate) max_items: Limit,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// An ItemBatcher: how many items a child gets at once, and what it gets beside them.
+#[derive(Debug)]
+pub(crate) struct Batcher {
+    pub(crate) most_items: Limit,
+    pub(crate) most_bytes: Limit,
+    pub(crate) input: Option<Template>,
+}
+
+/// How many items may fail before a Map Run does.
+#[derive(Debug)]
+pub(crate) struct Tolerance {
+    pub(crate) count: Limit,
+    pub(crate) percentage: Percentage,
+}
+
+/// A percentage that stands in the machine or in the input.
+#[derive(Debug)]
+pub(crate) enum Percentage {
+    None,
+    Fixed(f64),
+    Path(Path),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
     /// `s3:getObject` of a JSON array.
     Json,
+    /// `s3:getObject` of one JSON value per line.
+    JsonLines,
+    /// `s3:getObject` of records with one delimiter.
+    Csv { header: Header, delimiter: u8 },
     /// `s3:listObjectsV2`.
     Listing,
+}
+
+/// Where the names of a CSV file's columns stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Header {
+    FirstRow,
+    Given(Vec<String>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Parallel {
+    pub(crate) parameters: Option<Template>,
+    pub(crate) branches: Vec<Arc<Scope>>,
+    pub(crate) result: ResultRule,
 }
 
 #[derive(Debug)]
@@ -204,6 +251,18 @@ pub struct CatchRow {
 }
 
 impl State {
+    /// The scopes inside this state, each with its place below the state's own.
+    pub(crate) fn scopes(&self) -> Vec<(&Scope, String)> {
+        match &self.body {
+            Body::Map(map) => vec![(&*map.processor, map.processor_field.to_owned())],
+            Body::Parallel(parallel) => {
+                let branches = parallel.branches.iter().enumerate();
+                branches.map(|(index, it)| (&**it, format!("Branches/{index}"))).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Every state that may come next in the same scope.
     pub(crate) fn targets(&self) -> Vec<&str> {
         let mut targets = Vec::new();

@@ -44,6 +44,11 @@ fn pass(fields: Value) -> Value {
     only(with(json!({"Type": "Pass"}), fields))
 }
 
+fn parallel(fields: Value) -> Value {
+    let branch = json!({"StartAt": "A", "States": {"A": {"Type": "Succeed"}}});
+    only(with(json!({"Type": "Parallel", "Branches": [branch]}), fields))
+}
+
 #[test]
 fn fields_that_no_state_here_has_are_refused_with_their_place() {
     let wait = |fields: Value| only(with(json!({"Type": "Wait", "Seconds": 1}), fields));
@@ -65,18 +70,11 @@ fn fields_that_no_state_here_has_are_refused_with_their_place() {
         (only(json!({"Type": "Succeed", "Next": "S"})), "Next"),
         (only(json!({"Type": "Fail", "InputPath": "$"})), "InputPath"),
         (only(json!({"Type": "Fail", "End": true})), "End"),
-        (map("INLINE", json!({"Iterator": {}})), "Iterator"),
-        (map("INLINE", json!({"Parameters": {}})), "Parameters"),
-        (map("DISTRIBUTED", json!({"ItemBatcher": {}})), "ItemBatcher"),
-        (
-            map("DISTRIBUTED", json!({"ToleratedFailurePercentage": 5})),
-            "ToleratedFailurePercentage",
-        ),
-        (map("DISTRIBUTED", json!({"ToleratedFailureCount": 5})), "ToleratedFailureCount"),
-        (
-            map("DISTRIBUTED", json!({"ToleratedFailureCountPath": "$.x"})),
-            "ToleratedFailureCountPath",
-        ),
+        (map("INLINE", json!({"Assign": {}})), "Assign"),
+        (map("DISTRIBUTED", json!({"Items": []})), "Items"),
+        (parallel(json!({"Assign": {}})), "Assign"),
+        (parallel(json!({"ItemsPath": "$"})), "ItemsPath"),
+        (parallel(json!({"TimeoutSeconds": 5})), "TimeoutSeconds"),
         (map("INLINE", json!({"TimeoutSeconds": 5})), "TimeoutSeconds"),
     ];
     for (definition, field) in table {
@@ -119,9 +117,9 @@ fn deeper_fields_are_refused_with_their_place() {
             "no field",
         ),
         (
-            reader(json!({"ReaderConfig": {"InputType": "CSV"}})),
+            reader(json!({"ReaderConfig": {"InputType": "PARQUET"}})),
             "/States/S/ItemReader/ReaderConfig/InputType",
-            "`JSON`",
+            "no InputType `PARQUET`; it knows JSON, JSONL, CSV",
         ),
         (
             reader(json!({"ReaderConfig": {"InputType": "JSON", "CSVHeaders": []}})),
@@ -129,9 +127,42 @@ fn deeper_fields_are_refused_with_their_place() {
             "no field",
         ),
         (
-            reader(json!({"ReaderConfig": {"InputType": "JSON", "MaxItemsPath": "$"}})),
-            "/States/S/ItemReader/ReaderConfig/MaxItemsPath",
+            reader(json!({"ReaderConfig": {"InputType": "JSON", "ItemsPointer": "/a"}})),
+            "/States/S/ItemReader/ReaderConfig/ItemsPointer",
             "no field",
+        ),
+        (
+            reader(json!({"ReaderConfig": {"InputType": "CSV", "CSVHeaderLocation": "LAST_ROW"}})),
+            "/States/S/ItemReader/ReaderConfig/CSVHeaderLocation",
+            "FIRST_ROW or GIVEN",
+        ),
+        (
+            reader(json!({"ReaderConfig": {"InputType": "CSV", "CSVHeaderLocation": "FIRST_ROW",
+                "CSVHeaders": ["a"]}})),
+            "/States/S/ItemReader/ReaderConfig/CSVHeaders",
+            "GIVEN",
+        ),
+        (
+            reader(json!({"ReaderConfig": {"InputType": "CSV", "CSVHeaderLocation": "FIRST_ROW",
+                "CSVDelimiter": ";"}})),
+            "/States/S/ItemReader/ReaderConfig/CSVDelimiter",
+            "COMMA, PIPE",
+        ),
+        (
+            map("DISTRIBUTED", json!({"ItemBatcher": {"MaxItemsPerBatch": 1, "Foo": 1}})),
+            "/States/S/ItemBatcher/Foo",
+            "no field `Foo`",
+        ),
+        (
+            map("DISTRIBUTED", json!({"ItemBatcher": {"MaxInputBytesPerBatch": 300_000}})),
+            "/States/S/ItemBatcher/MaxInputBytesPerBatch",
+            "from 1 to 262144",
+        ),
+        (
+            parallel(json!({"Branches": [{"StartAt": "A", "States": {"A": {"Type": "Succeed"}},
+                "Next": "B"}]})),
+            "/States/S/Branches/0/Next",
+            "no field `Next`",
         ),
         (
             reader(json!({"Resource": "arn:aws:states:::s3:headObject"})),
@@ -274,9 +305,9 @@ fn values_that_do_not_fit_are_refused() {
             "needs the parameter `FunctionName`",
         ),
         (
-            task(json!({"Parameters": {"FunctionName": "f", "Payload.$": "$.a[*]"}})),
+            task(json!({"Parameters": {"FunctionName": "f", "Payload.$": "$.a[-1]"}})),
             "Parameters/Payload.$",
-            "wildcard",
+            "from the end",
         ),
         (
             task(json!({"Parameters": {"FunctionName": "f", "Payload": {"a": 1, "a.$": "$"}}})),
@@ -298,7 +329,8 @@ fn values_that_do_not_fit_are_refused() {
         (task(json!({"TimeoutSeconds": "5"})), "TimeoutSeconds", "integer"),
         (task(json!({"TimeoutSeconds": 5.5})), "TimeoutSeconds", "integer"),
         (task(json!({"TimeoutSeconds": 5, "TimeoutSecondsPath": "$.x"})), "", "at most one"),
-        (task(json!({"InputPath": "$..x"})), "InputPath", "`..`"),
+        (task(json!({"InputPath": "$.x[*].size()"})), "InputPath", "name of letters"),
+        (task(json!({"ResultPath": "$..x"})), "ResultPath", "`..`"),
         (task(json!({"InputPath": 1})), "InputPath", "a string"),
         (task(json!({"ResultPath": "$$.Execution.Input"})), "ResultPath", "context object"),
         (task(json!({"InputPath": "$$.Task.Token"})), "InputPath", "context object"),
@@ -335,7 +367,7 @@ fn values_that_do_not_fit_are_refused() {
             "Catch/0/ErrorEquals",
             "last row",
         ),
-        (task(json!({"Type": "Parallel"})), "Type", "no state type `Parallel`"),
+        (task(json!({"Type": "Activity"})), "Type", "no state type `Activity`"),
         (pass(json!({"Result": 1, "Parameters": {}})), "", "at most one"),
         (
             json!({"StartAt": "S", "States": {"S": {"Type": "Pass", "End": false}}}),
@@ -448,7 +480,7 @@ fn the_shape_of_the_machine_is_checked() {
 fn all_problems_come_together_in_order() {
     let definition = json!({"StartAt": "A", "Extra": 1, "States": {
         "A": {"Type": "Pass", "Next": "Nowhere", "Bad": 1},
-        "B": {"Type": "Parallel"},
+        "B": {"Type": "Activity"},
         "C": with(invoke("f", json!({"End": true})), json!({"HeartbeatSeconds": 1, "Retry": [{"ErrorEquals": ["X"], "Foo": 1}]})),
         "a/b~c": {"Type": "Wait"},
     }});

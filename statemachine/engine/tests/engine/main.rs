@@ -11,6 +11,8 @@ mod inline;
 #[cfg(test)]
 mod load;
 #[cfg(test)]
+mod parallel;
+#[cfg(test)]
 mod recovery;
 #[cfg(test)]
 mod states;
@@ -18,5 +20,7 @@ mod states;
 mod tasks;
 #[cfg(test)]
 mod time;
+#[cfg(test)]
+mod tolerance;
 #[cfg(test)]
 mod world;
