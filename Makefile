@@ -11,6 +11,10 @@ COMMANDS := g++ /usr/sbin/sshd /usr/sbin/proftpd gpg gpgconf sq openssl ssh-keyg
   unzip 7z bsdtar java faketime prlimit
 FILES := /usr/lib/proftpd/mod_sftp.so /usr/lib/openssh/sftp-server /usr/libexec/gesftpserver
 VENV := .venv
+# Other engines for the state machine language, for the conformance cases.
+ENGINES_VENV := .venv-engines
+OPINION_VENV := .venv-localstack
+PYTHON_3_13 ?= python3.13
 # What people use today, for the benchmark; Spark needs Java.
 PEERS := rclone time openssl zip unzip default-jre-headless
 PEER_COMMANDS := rclone /usr/bin/time openssl zip unzip java ssh sftp
@@ -37,7 +41,7 @@ ROWS ?= large,small,far,unpack,count,seal,whole
 # What `make audit` looks at; advisories come from GitHub.
 AUDITS ?= advisories bans licenses sources
 
-.PHONY: demo test bench rehearsal chaos fuzz sabotage mutants lint audit fmt packages tools peers
+.PHONY: demo test bench rehearsal second-opinion chaos fuzz sabotage mutants lint audit fmt packages tools peers
 
 demo: ## a whole run on embedded defaults
 	$(CARGO) run --package dray -- demo
@@ -55,6 +59,14 @@ rehearsal: tools ## a member of 3 GiB through invocations of a second and five k
 	$(CARGO) build --locked --release --package dray
 	REHEARSAL_MIB=3072 REHEARSAL_SECONDS=1 $(CARGO) nextest run --locked --release --package integration \
 	  --success-output final a_giant_member
+
+second-opinion: ## the conformance cases on localstack-core too; needs Python 3.13 and 500 MB of disk
+	@if command -v $(PYTHON_3_13) >/dev/null; then \
+	  $(MAKE) --no-print-directory $(OPINION_VENV)/installed && \
+	  $(OPINION_VENV)/bin/python integration/engines/conformance.py localstack; \
+	else \
+	  echo "skipped: localstack-core runs on Python 3.13 alone, and there is no $(PYTHON_3_13) here"; \
+	fi
 
 chaos: packages ## SEEDS seeds of chaos from SEED on, and a histogram of which fault struck which stage
 	$(CARGO) run --locked --package integration --bin chaos -- $(SEED) $(SEEDS)
@@ -98,7 +110,7 @@ packages:
 	@$(SUDO) mkdir -p /run/sshd
 
 tools: packages
-	@$(MAKE) --no-print-directory $(VENV)/installed
+	@$(MAKE) --no-print-directory $(VENV)/installed $(ENGINES_VENV)/installed
 	@$(CARGO) nextest --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-nextest
 
 peers:
@@ -119,4 +131,14 @@ $(BENCH_VENV)/installed: integration/benches/requirements.txt
 $(VENV)/installed: integration/requirements.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+$(ENGINES_VENV)/installed: integration/engines/requirements.txt
+	python3 -m venv $(ENGINES_VENV)
+	$(ENGINES_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+$(OPINION_VENV)/installed: integration/engines/requirements-localstack.txt
+	$(PYTHON_3_13) -m venv $(OPINION_VENV)
+	$(OPINION_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@

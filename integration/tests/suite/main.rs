@@ -15,6 +15,8 @@ mod credentials;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod engines;
+#[cfg(test)]
 mod existing;
 #[cfg(test)]
 mod heard;
