@@ -17,6 +17,9 @@ mod tests;
 
 use filter::Condition;
 
+/// So many values could not pass the limit of a payload, which takes a byte and a comma for each.
+const MOST_MATCHES: usize = crate::PAYLOAD_LIMIT_BYTES / 2;
+
 /// A parsed path that may match many places.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Query {
@@ -87,6 +90,10 @@ impl Query {
             let mut next = Vec::new();
             for value in found {
                 step.apply(value, &mut next).map_err(|why| format!("`{}` {why}", self.text))?;
+                if next.len() > MOST_MATCHES {
+                    let text = &self.text;
+                    return Err(format!("`{text}` matches more than {MOST_MATCHES} places"));
+                }
             }
             found = next;
         }

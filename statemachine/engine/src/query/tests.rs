@@ -87,6 +87,16 @@ fn what_libraries_disagree_about_is_refused() {
 }
 
 #[test]
+fn a_path_that_matches_without_end_is_an_error() {
+    let mut data = json!(1);
+    for _ in 0..60 {
+        data = json!([data, [0]]);
+    }
+    let query = Query::parse("$..*..*..*..*..*").unwrap();
+    assert!(query.find(&data, &Value::Null).unwrap_err().contains("more than 131072 places"));
+}
+
+#[test]
 fn a_filter_of_an_object_is_an_error() {
     let query = Query::parse("$.o[?(@.a)]").unwrap();
     assert!(query.find(&json!({"o": {"a": 1}}), &Value::Null).unwrap_err().contains("arrays"));
