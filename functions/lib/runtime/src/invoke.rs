@@ -14,6 +14,9 @@ use tracing::{error, info};
 /// deadline's margin is small.
 const ANSWER_MARGIN: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// The code of a panic.
+pub(crate) const PANIC: &str = "runtime.panic";
+
 /// A stage without its types, as local callers keep them in a table.
 pub type BoxedStage = Arc<
     dyn Fn(Value, Deadline) -> Pin<Box<dyn Future<Output = Result<Value, Failure>> + Send>>
@@ -62,12 +65,8 @@ async fn guarded<S: Stage>(
     event: Value,
     deadline: Deadline,
 ) -> Result<Value, Failure> {
-    let input = serde_json::from_value(event).map_err(|error| {
-        Failure::misconfigured(
-            "runtime.bad_event",
-            format!("The event of {} is not one of its own: {error}.", S::NAME),
-        )
-    })?;
+    let input =
+        serde_json::from_value(event).map_err(|error| bad_event(S::NAME, &error.to_string()))?;
     // A task of its own catches a panic; aborting it with the caller keeps cancellation whole.
     let task = AbortOnDrop(tokio::spawn(async move { stage.handle(input, deadline).await }));
     let limit = deadline.remaining().saturating_sub(ANSWER_MARGIN.min(deadline.margin() / 8));
@@ -75,7 +74,7 @@ async fn guarded<S: Stage>(
         Ok(Ok(outcome)) => outcome?,
         Ok(Err(_)) => {
             return Err(Failure::transient(
-                "runtime.panic",
+                PANIC,
                 format!("{} met a defect of its own; the log has the place.", S::NAME),
             ));
         }
@@ -89,6 +88,12 @@ async fn guarded<S: Stage>(
     serde_json::to_value(output).map_err(|error| {
         Failure::rejected("runtime.answer", format!("The answer cannot be written: {error}."))
     })
+}
+
+/// An event that the stage cannot read, and why.
+pub(crate) fn bad_event(stage: &str, why: &str) -> Failure {
+    let message = format!("The event of {stage} is not one of its own: {why}.");
+    Failure::misconfigured("runtime.bad_event", message)
 }
 
 struct AbortOnDrop<T>(JoinHandle<T>);
