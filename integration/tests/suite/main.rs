@@ -11,6 +11,8 @@ mod checkpoints;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod credentials;
 #[cfg(test)]
 mod demo;
@@ -30,6 +32,8 @@ mod laws;
 mod manifest;
 #[cfg(test)]
 mod ministack;
+#[cfg(test)]
+mod packages;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]

@@ -19,8 +19,8 @@ use secrets::FolderSecrets;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use storage::Condition;
 use storage::runs::Run;
+use storage::{Condition, Store};
 
 /// The run that all samples are about.
 const RUN: &str = "20260301T060000Z-5f3a9c1e";
@@ -29,7 +29,7 @@ const PLAN: &str = "00c0ffee";
 const PARCEL: &str = "00c0ffee-000000";
 
 /// Samples of stages: file, function, state whose event it is.
-const STAGES: [(&str, &str, &str); 16] = [
+pub(super) const STAGES: [(&str, &str, &str); 16] = [
     ("discover", "discover", "Discover"),
     ("plan-fetch", "plan", "PlanFetch"),
     ("download", "download", "Download"),
@@ -61,21 +61,21 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../sample-events")
 }
 
-pub(crate) fn sample(name: &str) -> Value {
+pub(super) fn sample(name: &str) -> Value {
     let path = folder().join(format!("{name}.json"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 /// A source with one plain file and one zip of two members, one of them above the threshold.
-fn world(large_above_bytes: u64) -> World {
+pub(super) fn world(large_above_bytes: u64) -> World {
     let mut world = World::embedded();
     world.partner.profile["records"]["large_above_bytes"] = large_above_bytes.into();
     world.put_all(&files());
     world
 }
 
-fn files() -> [Sample; 2] {
+pub(super) fn files() -> [Sample; 2] {
     [
         Sample::plain("customers.csv", csv(1, 3), 3),
         Sample::zip("orders", &[("lines.csv", 4), ("march/orders.csv", 90)], 2),
@@ -123,7 +123,7 @@ fn events(outcome: &Outcome) -> BTreeMap<String, Value> {
 }
 
 /// Gives a planning the name that it has in the samples.
-fn settle(value: Value) -> Value {
+pub(super) fn settle(value: Value) -> Value {
     match value {
         Value::Object(fields) => {
             let settled = fields.into_iter().map(|(name, value)| {
@@ -141,7 +141,7 @@ fn settle(value: Value) -> Value {
 }
 
 /// Whether everything of `part` is in `whole`.
-fn holds(whole: &Value, part: &Value) -> bool {
+pub(super) fn holds(whole: &Value, part: &Value) -> bool {
     match (whole, part) {
         (Value::Object(whole), Value::Object(part)) => part.iter().all(|(name, part)| {
             let absent = Value::Null;
@@ -237,23 +237,23 @@ impl Bench {
             let answer = function(sample(name), Deadline::NONE).await;
             let answer = answer.unwrap_or_else(|failure| panic!("{name}: {failure}"));
             if *word == "plan" {
-                self.rename_parcel(name, &answer).await;
+                rename_parcel(self.local.store(), name, &answer).await;
             }
             assert!(holds(&settle(answer.clone()), expected), "{name}: {answer} lacks {expected}");
         }
     }
+}
 
-    /// Puts the one parcel of a planning where the samples look for it.
-    async fn rename_parcel(&self, name: &str, answer: &Value) {
-        let phase = Phase::ALL.into_iter().find(|phase| name.ends_with(phase.word()));
-        let (run, phase) = (Run::new(self.local.store(), "acme", RUN), phase.expect("a phase"));
-        let key = answer["key"].as_str().expect("a key");
-        let list = self.local.store().get::<Vec<ParcelRef>>(key).await.expect("a list");
-        let [first] = &list.expect("a list").value[..] else { panic!("{name}: one parcel") };
-        let parcel = run.parcel(phase, &first.parcel).await.expect("a parcel");
-        let key = run.keys().parcel(phase, PARCEL);
-        drop(self.local.store().put(&key, &parcel, Condition::Any).await.expect("a parcel"));
-    }
+/// Puts the one parcel of a planning where the samples look for it.
+pub(super) async fn rename_parcel(store: &Store, name: &str, answer: &Value) {
+    let phase = Phase::ALL.into_iter().find(|phase| name.ends_with(phase.word()));
+    let (run, phase) = (Run::new(store, "acme", RUN), phase.expect("a phase"));
+    let key = answer["key"].as_str().expect("a key");
+    let list = store.get::<Vec<ParcelRef>>(key).await.expect("a list");
+    let [first] = &list.expect("a list").value[..] else { panic!("{name}: one parcel") };
+    let parcel = run.parcel(phase, &first.parcel).await.expect("a parcel");
+    let key = run.keys().parcel(phase, PARCEL);
+    drop(store.put(&key, &parcel, Condition::Any).await.expect("a parcel"));
 }
 
 fn plan(phase: &str, items: u64) -> (String, Value) {
@@ -265,42 +265,53 @@ fn plan(phase: &str, items: u64) -> (String, Value) {
     (format!("plan-{phase}"), answer)
 }
 
+/// The samples of a whole run in order, and what each answer must hold.
+pub(super) fn steps() -> Vec<(String, Value)> {
+    let bytes: usize = files().iter().map(|file| file.bytes.len()).sum();
+    let concurrency = json!({"fetch": 9, "inspect": 4, "seal": 4, "deliver": 9});
+    let done = json!({"more": false});
+    let step = |name: &str, expected: &Value| (name.to_owned(), expected.clone());
+    vec![
+        step(
+            "discover",
+            &json!({"outcome": "Ready", "files": 2, "bytes": bytes, "concurrency": concurrency}),
+        ),
+        plan("fetch", 2),
+        step("download", &done),
+        step("unpack", &done),
+        plan("inspect", 3),
+        step("inspect", &done),
+        step("size", &json!({"members": 0, "bytes": 0})),
+        plan("seal", 3),
+        step("report", &done),
+        step("encrypt", &done),
+        plan("deliver", 3),
+        step("upload", &done),
+        step(
+            "finish",
+            &json!({
+                "verdict": "Delivered", "delivered": 3, "failed": 0,
+                "summary": format!("runs/acme/{RUN}/summary.json"),
+            }),
+        ),
+    ]
+}
+
+/// What lies at the target after a whole run.
+pub(super) fn delivered() -> BTreeMap<String, Vec<u8>> {
+    let members = files().into_iter().flat_map(|file| file.members);
+    members.map(|member| (member.delivered_as, member.bytes)).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_stage_does_its_work_on_its_sample() {
     let world = world(1 << 30);
     let bench = Bench::new(&world).await;
-    let bytes: usize = files().iter().map(|file| file.bytes.len()).sum();
-    let concurrency = json!({"fetch": 9, "inspect": 4, "seal": 4, "deliver": 9});
-    let ready = json!({"outcome": "Ready", "files": 2, "bytes": bytes, "concurrency": concurrency});
-    let done = || json!({"more": false});
-    let summary = format!("runs/acme/{RUN}/summary.json");
-    let plans = [plan("fetch", 2), plan("inspect", 3), plan("seal", 3), plan("deliver", 3)];
-    let [fetch, inspect, seal, deliver] = &plans;
-    let steps = [
-        ("discover", ready),
-        (fetch.0.as_str(), fetch.1.clone()),
-        ("download", done()),
-        ("unpack", done()),
-        (inspect.0.as_str(), inspect.1.clone()),
-        ("inspect", done()),
-        ("size", json!({"members": 0, "bytes": 0})),
-        (seal.0.as_str(), seal.1.clone()),
-        ("report", done()),
-        ("encrypt", done()),
-        (deliver.0.as_str(), deliver.1.clone()),
-        ("upload", done()),
-        (
-            "finish",
-            json!({"verdict": "Delivered", "delivered": 3, "failed": 0, "summary": summary}),
-        ),
-    ];
+    let steps = steps();
+    let steps: Vec<(&str, Value)> =
+        steps.iter().map(|(name, expected)| (name.as_str(), expected.clone())).collect();
     bench.call(&steps).await;
-    let expected: BTreeMap<String, Vec<u8>> = files()
-        .into_iter()
-        .flat_map(|file| file.members)
-        .map(|member| (member.delivered_as, member.bytes))
-        .collect();
-    assert_eq!(world.opened(), expected);
+    assert_eq!(world.opened(), delivered());
     assert_eq!(world.api.reports().len(), 3);
     bench.local.stop().await;
 }

@@ -1,7 +1,7 @@
 //! Secrets stay where they belong: each kind is planted, whole runs succeed and fail over it with the
 //! log at its most talkative, and then everything that they printed, stored and sent is searched.
 
-mod planted;
+pub(crate) mod planted;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};

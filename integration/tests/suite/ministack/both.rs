@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 use domain::events::Start;
 use dray::local::{Local, Spark};
 use engine::{EventType, Injections, Outcome};
-use integration::{Cloud, Execution, Faults, Jobs, World, states};
+use integration::{Execution, Faults, Jobs, MiniStack, World, states};
 use regex::Regex;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -67,14 +67,14 @@ impl<'a> Case<'a> {
 /// Both engines around one world.
 pub(super) struct Both {
     world: World,
-    cloud: Cloud,
+    stack: MiniStack,
 }
 
 impl Both {
     /// With faults, and what our engine rehearses to the same effect.
     pub(super) async fn of(world: World, faults: &Faults, jobs: &Jobs) -> Self {
-        let cloud = Cloud::start(&world, faults, jobs).await;
-        Self { world, cloud }
+        let stack = MiniStack::start(&world, faults, jobs).await;
+        Self { world, stack }
     }
 
     /// Runs the executions on MiniStack, then, at a target that is empty again, on our engine. Fails
@@ -83,8 +83,8 @@ impl Both {
         let mut told = 0;
         let mut there = Vec::new();
         for case in &cases {
-            let execution = self.cloud.run(case.name, &case.input);
-            let objects = self.cloud.objects();
+            let execution = self.stack.run(case.name, &case.input);
+            let objects = self.stack.objects();
             there.push(self.left(self::there(execution), objects, &mut told));
         }
         for path in self.world.target.paths() {

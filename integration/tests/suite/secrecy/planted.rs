@@ -16,7 +16,7 @@ const LEAST_BYTES: usize = 12;
 type Shape = fn(&[u8]) -> Vec<u8>;
 
 /// Ways to leak a secret, some of them in the middle of something else.
-pub(super) const SHAPES: [Shape; 8] = [
+pub(crate) const SHAPES: [Shape; 8] = [
     |secret| [b"said: ", secret, b"."].concat(),
     |secret| hex::encode(secret).into_bytes(),
     |secret| hex::encode_upper(secret).into_bytes(),
@@ -29,18 +29,18 @@ pub(super) const SHAPES: [Shape; 8] = [
 
 /// What to look for.
 #[derive(Default)]
-pub(super) struct Planted(Vec<(String, Finder<'static>)>);
+pub(crate) struct Planted(Vec<(String, Finder<'static>)>);
 
 impl Planted {
     /// Texts that are secret, each by itself.
-    pub(super) fn text(&mut self, what: &str, texts: &[&str]) {
+    pub(crate) fn text(&mut self, what: &str, texts: &[&str]) {
         for text in texts {
             self.bytes(what, text.as_bytes());
         }
     }
 
     /// The text of an OpenSSH private key, and the 32 bytes that it is there for.
-    pub(super) fn private_key(&mut self, text: &str) {
+    pub(crate) fn private_key(&mut self, text: &str) {
         let lines = lines_of(text);
         self.text("private key", &lines);
         let bytes = STANDARD.decode(lines.concat()).expect("an OpenSSH key");
@@ -51,7 +51,7 @@ impl Planted {
     }
 
     /// A name and a password as HTTP's basic authentication carries them.
-    pub(super) fn basic(&mut self, username: &str, password: &str) {
+    pub(crate) fn basic(&mut self, username: &str, password: &str) {
         self.text("basic pair", &[&STANDARD.encode(format!("{username}:{password}"))]);
     }
 
@@ -70,7 +70,7 @@ impl Planted {
     }
 
     /// Complaints about each secret that is there.
-    pub(super) fn found(&self, place: &str, bytes: &[u8]) -> Vec<String> {
+    pub(crate) fn found(&self, place: &str, bytes: &[u8]) -> Vec<String> {
         let here = self.0.iter().filter_map(|(what, finder)| {
             let at = finder.find(bytes)?;
             let context = &bytes[at.saturating_sub(200)..(at + 100).min(bytes.len())];
@@ -80,7 +80,7 @@ impl Planted {
     }
 
     /// Complaints about every file below a folder, and its path.
-    pub(super) fn found_below(&self, folder: &Path) -> Vec<String> {
+    pub(crate) fn found_below(&self, folder: &Path) -> Vec<String> {
         let mut complaints = Vec::new();
         let mut folders = vec![folder.to_owned()];
         while let Some(folder) = folders.pop() {
@@ -113,13 +113,13 @@ fn base64_of(secret: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// The lines of an armored key that say something of it.
-pub(super) fn lines_of(armored: &str) -> Vec<&str> {
+pub(crate) fn lines_of(armored: &str) -> Vec<&str> {
     let is_content = |line: &&str| line.len() > 40 && !line.contains([' ', '-', ':']);
     armored.lines().filter(is_content).collect()
 }
 
 /// The same OpenSSH key with a passphrase.
-pub(super) fn lock(key: &str, passphrase: &str) -> String {
+pub(crate) fn lock(key: &str, passphrase: &str) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("key");
     std::fs::write(&path, key).expect("a key");
