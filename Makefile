@@ -3,13 +3,15 @@
 CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # sshd and gpg are the servers and the judge of the tests; the packers make archives that we did not;
-# Spark needs Java; chaos sets the clock of a process by libfaketime.
+# Spark needs Java; chaos sets the clock of a process by libfaketime; qemu runs packages for arm64.
 PACKAGES := g++ openssh-server openssh-sftp-server gesftpserver proftpd-basic proftpd-mod-crypto gnupg sq \
   openssl python3 python3-venv tar gzip \
-  bzip2 xz-utils zstd zip unzip p7zip-full libarchive-tools default-jre-headless faketime
+  bzip2 xz-utils zstd zip unzip p7zip-full libarchive-tools default-jre-headless faketime \
+  qemu-user-static libc6-arm64-cross
 COMMANDS := g++ /usr/sbin/sshd /usr/sbin/proftpd gpg gpgconf sq openssl ssh-keygen python3 tar gzip bzip2 xz zstd zip \
-  unzip 7z bsdtar java faketime prlimit
-FILES := /usr/lib/proftpd/mod_sftp.so /usr/lib/openssh/sftp-server /usr/libexec/gesftpserver
+  unzip 7z bsdtar java faketime prlimit qemu-aarch64-static
+FILES := /usr/lib/proftpd/mod_sftp.so /usr/lib/openssh/sftp-server /usr/libexec/gesftpserver \
+  /usr/aarch64-linux-gnu/lib/libc.so.6
 VENV := .venv
 # Other engines for the state machine language, for the conformance cases.
 ENGINES_VENV := .venv-engines
@@ -19,6 +21,12 @@ PYTHON_3_13 ?= python3.13
 PEERS := rclone time openssl zip unzip default-jre-headless
 PEER_COMMANDS := rclone /usr/bin/time openssl zip unzip java ssh sftp
 BENCH_VENV := .venv-bench
+# The C compiler and linker of packages.
+PACKAGE_VENV := .venv-package
+
+# Rust's names of what packages are built for; the Spark job's program is static.
+TARGETS := $(foreach machine,aarch64 x86_64,$(machine)-unknown-linux-gnu $(machine)-unknown-linux-musl)
+EMULATOR := aws-lambda-rie-$(patsubst aarch64,arm64,$(shell uname -m))
 
 # Seconds that each fuzz target gets.
 FUZZ_SECONDS ?= 60
@@ -41,15 +49,21 @@ ROWS ?= large,small,far,unpack,count,seal,whole
 # What `make audit` looks at; advisories come from GitHub.
 AUDITS ?= advisories bans licenses sources
 
-.PHONY: demo test bench rehearsal second-opinion chaos fuzz sabotage mutants lint audit fmt packages tools peers
+.PHONY: demo test package bench rehearsal second-opinion chaos fuzz sabotage mutants lint audit fmt packages tools \
+  peers
 
 demo: ## a whole run on embedded defaults
 	$(CARGO) run --package dray -- demo
 
 test: tools ## every test
-	$(CARGO) build --locked --package dray
+	$(CARGO) build --locked --workspace --bins
+	$(PACKAGE_VENV)/bin/python functions/package plan size --architecture arm64 --profile rehearsal
 	$(CARGO) nextest run --locked --workspace
 	$(MAKE) --no-print-directory fuzz
+
+package: $(PACKAGE_VENV)/installed ## every function as it is deployed, for both architectures; sizes, glibc, starts
+	rustup target add $(TARGETS)
+	$(PACKAGE_VENV)/bin/python functions/package
 
 bench: packages peers ## every hop and a whole run beside what people use today; ROWS chooses groups
 	$(CARGO) build --locked --release --package dray
@@ -110,7 +124,8 @@ packages:
 	@$(SUDO) mkdir -p /run/sshd
 
 tools: packages
-	@$(MAKE) --no-print-directory $(VENV)/installed $(ENGINES_VENV)/installed
+	@$(MAKE) --no-print-directory $(VENV)/installed $(ENGINES_VENV)/installed $(PACKAGE_VENV)/installed
+	@rustup target add aarch64-unknown-linux-gnu
 	@$(CARGO) nextest --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-nextest
 
 peers:
@@ -128,9 +143,16 @@ $(BENCH_VENV)/installed: integration/benches/requirements.txt
 	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
-$(VENV)/installed: integration/requirements.txt
+$(PACKAGE_VENV)/installed: functions/package/requirements.txt
+	python3 -m venv $(PACKAGE_VENV)
+	$(PACKAGE_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+$(VENV)/installed: integration/requirements.txt integration/emulator.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement integration/emulator.txt
+	install $(VENV)/lib/python3*/site-packages/samcli/local/rapid/$(EMULATOR) $(VENV)/bin/aws-lambda-rie
 	@touch $@
 
 $(ENGINES_VENV)/installed: integration/engines/requirements.txt
