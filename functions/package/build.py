@@ -76,17 +76,17 @@ def cargo_lambda(wanted, target, profile, folder):
     # .cargo/config.toml, and makes a panic end the process before it is answered.
     command = [tools / "cargo-lambda", "lambda", "build", "--locked", "--profile", profile]
     command += ["--target", target, "--lambda-dir", folder, "--config", same_everywhere(), *wanted]
-    with one_at_a_time():
+    with one_at_a_time(f"{target}-{profile}"):
         if subprocess.run(command, cwd=ROOT, env=environment).returncode != 0:
             raise Failed(f"Cargo did not build {' '.join(wanted)} for {target}")
 
 
 @contextlib.contextmanager
-def one_at_a_time():
+def one_at_a_time(what):
     """Cargo's own lock ends before cargo-lambda has copied what was built."""
     folder = target_folder(ROOT)
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "package.lock").open("w") as lock:
+    with (folder / f"package-{what}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

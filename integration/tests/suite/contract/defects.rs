@@ -25,6 +25,18 @@ fn logged(rie: &Rie, code: &str) -> Vec<Value> {
     lines.filter(|line| line["code"] == code).collect()
 }
 
+/// Whatever a function logs as an error has a class and a code, and it is logged once.
+fn errors(rie: &Rie) -> Vec<Value> {
+    let output = rie.output();
+    let lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let errors: Vec<Value> = lines.filter(|line| line["level"] == "ERROR").collect();
+    for line in &errors {
+        let class = line["class"].as_str().and_then(ErrorClass::from_name);
+        assert!(class.is_some() && line["code"].is_string(), "{line}");
+    }
+    errors
+}
+
 #[test]
 fn a_panic_is_transient_and_its_text_stays_in_the_log_under_that_class() {
     let rie = odd(None);
@@ -36,6 +48,7 @@ fn a_panic_is_transient_and_its_text_stays_in_the_log_under_that_class() {
     assert_eq!(panic["message"], "A defect: on purpose");
     assert!(panic["place"].as_str().is_some_and(|place| place.contains("odd.rs:")), "{panic}");
     assert_eq!((&panic["class"], &outcome["class"]), (&json!("Transient"), &json!("Transient")));
+    assert_eq!(errors(&rie).len(), 2, "{}", rie.output());
     // Nowhere else: each line of the panic is a line of the log.
     assert_eq!(rie.output().matches("on purpose").count(), 1, "{}", rie.output());
 }
@@ -52,6 +65,7 @@ fn a_stage_that_hangs_is_answered_for_before_its_time_runs_out() {
     let rie = odd(Some(SHORT_TIMEOUT));
     let told = fails(&rie, b"\"hang\"", ErrorClass::Transient, "runtime.deadline");
     assert!(told.message.starts_with("odd was not done"), "{told:?}");
+    assert_eq!(errors(&rie).len(), 1, "{}", rie.output());
     assert_eq!(rie.invoke(b"\"answer\""), json!("well"), "the next event is answered");
 }
 
@@ -86,5 +100,6 @@ fn a_key_that_s3_does_not_take_is_a_misconfiguration_and_is_not_told() {
     let answer = rie.invoke(event.as_bytes());
     let told = super::told(&answer);
     assert_eq!(told.class, ErrorClass::Misconfigured, "{told:?}");
+    assert_eq!(errors(&rie).len(), 1, "{}", rie.output());
     assert!(!rie.output().contains(wrong) && !answer.to_string().contains(wrong), "{answer}");
 }
