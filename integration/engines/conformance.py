@@ -26,7 +26,7 @@ import cases
 import hosted
 
 # The module that starts each engine.
-ENGINES = {"ministack": "ministack", "localstack": "localstack_server"}
+ENGINES = {"ministack": "ministack_server", "localstack": "localstack_server"}
 HERE = Path(__file__).resolve().parent
 ROLE = "arn:aws:iam::123456789012:role/conformance"
 BUCKET = "conformance"

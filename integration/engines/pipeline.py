@@ -38,7 +38,6 @@ import botocore.session
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
 ENDED = {"SUCCESS", "FAILED", "CANCELLED"}
-BOOT_SECONDS = 60
 
 
 class Cloud:
@@ -64,9 +63,11 @@ class Cloud:
             SFN_WAIT_SCALE="0",
         )
         self.ready = threading.Event()
-        threading.Thread(target=self.serve, daemon=True).start()
-        if not self.ready.wait(BOOT_SECONDS):
-            raise SystemExit("MiniStack did not start")
+        serving = threading.Thread(target=self.serve, daemon=True)
+        serving.start()
+        while not self.ready.wait(0.1):
+            if not serving.is_alive():
+                raise SystemExit("MiniStack did not start; what it said is above")
 
     def serve(self):
         import ministack.app

@@ -34,7 +34,7 @@ pub use faults::Faults;
 pub use gpg::Gpg;
 pub use ministack::{Execution, Jobs, MapChild, MiniStack};
 pub use partner::{Kind, Partner, Server};
-pub use rie::{Rie, Setting, function};
+pub use rie::{Rie, Setting};
 pub use samples::{Member, Sample, csv, gzip, mixed, tar, zip};
 pub use sshd::Sshd;
 pub use wait::{servers, wait_until};

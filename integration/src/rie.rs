@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
@@ -131,15 +131,4 @@ fn addresses() -> [SocketAddr; 2] {
     let host = Ipv4Addr::new(127, a.max(1), b, c);
     let held = [(); 2].map(|()| TcpListener::bind((host, 0)).expect("a free port"));
     held.map(|listener| listener.local_addr().expect("an address"))
-}
-
-/// The program of a function, as Cargo built it beside this test.
-///
-/// # Panics
-/// When it is not there.
-#[must_use]
-pub fn function(name: &str) -> PathBuf {
-    let path = crate::program().with_file_name(name);
-    assert!(path.is_file(), "{} is missing: run `cargo build --workspace --bins`", path.display());
-    path
 }

@@ -7,12 +7,12 @@ mod events;
 mod work;
 
 use domain::ErrorClass;
-use integration::{Cloud, Rie, Setting, World, function};
+use integration::{Cloud, Rie, Setting, World, built};
 use serde_json::Value;
 
 /// A function of ours under the emulator.
 pub(crate) fn start(name: &str, setting: &Setting) -> Rie {
-    Rie::start(&[function(name)], setting)
+    Rie::start(&[built(name)], setting)
 }
 
 /// A world and its AWS, for tests that call one function.
