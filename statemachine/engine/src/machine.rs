@@ -18,7 +18,7 @@ pub(crate) mod problem;
 mod strict;
 mod substitute;
 
-use model::{Body, Limit, Mode, Scope, State};
+use model::{Body, Limit, Mode, Resource, Scope, State, Task, function_name};
 pub use model::{CatchRow, RetryRow};
 use problem::Problems;
 pub use problem::{LoadError, Problem};
@@ -69,8 +69,8 @@ pub struct StateInfo<'m> {
     /// Name of the Map or Parallel that holds the state.
     pub inside: Option<&'m str>,
     /// Resource of a Task.
-    pub resource: Option<&'static str>,
-    /// `Parameters.FunctionName` of a Task that invokes a function.
+    pub resource: Option<&'m str>,
+    /// Name of the function that a Task invokes.
     pub function: Option<&'m str>,
     /// `TimeoutSeconds` of a Task, if it is a number in the machine.
     pub timeout_seconds: Option<u64>,
@@ -164,8 +164,8 @@ fn info<'m>(state: &'m State, inside: Option<&'m str>) -> StateInfo<'m> {
         kind: kind(&state.body),
         pointer: &state.pointer,
         inside,
-        resource: task.map(|task| task.resource.arn()),
-        function: task.and_then(|task| task.parameters.field("FunctionName")?.text()),
+        resource: task.map(|task| task.arn.as_str()),
+        function: task.and_then(function),
         timeout_seconds: task.and_then(|task| match task.timeout {
             Limit::Fixed(seconds) => Some(seconds),
             _ => None,
@@ -174,6 +174,13 @@ fn info<'m>(state: &'m State, inside: Option<&'m str>) -> StateInfo<'m> {
         catch: &state.catch,
         targets: state.targets(),
         terminal: state.is_terminal(),
+    }
+}
+
+fn function(task: &Task) -> Option<&str> {
+    match task.resource {
+        Resource::Function => function_name(&task.arn),
+        _ => task.parameters.field("FunctionName")?.text(),
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use crate::fault::Fault;
 use crate::intrinsic::Expression;
 use crate::machine::problem::{Problems, child};
+use crate::path::Path;
 
 /// A parsed payload template.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +18,11 @@ pub(crate) enum Template {
 }
 
 impl Template {
+    /// A template that yields the data as they are.
+    pub(crate) fn whole() -> Self {
+        Self::Expression { field: "$".into(), expression: Expression::Path(Path::whole()) }
+    }
+
     /// Reads a template; what is wrong with it goes to `problems`.
     pub(crate) fn parse(value: &Value, at: &str, problems: &mut Problems) -> Self {
         match value {

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::perform::{fill, limit};
 use super::size::within_limit;
@@ -12,13 +12,13 @@ use super::step::Visit;
 use crate::fault::{Fault, TASK_FAILED, TIMEOUT};
 use crate::history::EventType;
 use crate::inject::{Injection, When};
-use crate::machine::model::{Resource, Task};
+use crate::machine::model::{Resource, Task, function_name};
 use crate::services::{LambdaCall, TaskError};
 
 /// A call that is ready to be made.
 struct Call<'v, 'a> {
     visit: &'v Visit<'a>,
-    resource: Resource,
+    task: &'v Task,
     payload: Value,
     timeout: Option<Duration>,
 }
@@ -34,19 +34,58 @@ pub(super) async fn task(
     within_limit(&payload, &format!("The payload of the state/task '{name}'"))?;
     let seconds = limit(visit, "TimeoutSecondsPath", &task.timeout, input, 1)?;
     let timeout = (seconds > 0).then(|| Duration::from_secs(seconds));
-    let (kind, action) = task.resource.parts();
-    let frame = json!({"resourceType": kind, "resource": action});
-    let mut scheduled = frame.clone();
-    add(&mut scheduled, "region", visit.run.shared.identity.region.as_str().into());
-    add(&mut scheduled, "parameters", payload.to_string().into());
+    let told = Told::of(task);
+    let mut scheduled = told.frame.clone();
+    if task.resource == Resource::Function {
+        add(&mut scheduled, "resource", task.arn.as_str().into());
+        add(&mut scheduled, "input", payload.to_string().into());
+    } else {
+        add(&mut scheduled, "region", visit.run.shared.identity.region.as_str().into());
+        add(&mut scheduled, "parameters", payload.to_string().into());
+    }
     if let Some(timeout) = timeout {
         add(&mut scheduled, "timeoutInSeconds", timeout.as_secs().into());
     }
-    visit.record(EventType::TaskScheduled, scheduled);
-    visit.record(EventType::TaskStarted, frame.clone());
-    let call = Call { visit, resource: task.resource, payload, timeout };
+    visit.record(told.scheduled, scheduled);
+    let empty = told.frame.as_object().is_none_or(Map::is_empty);
+    visit.record(told.started, if empty { Value::Null } else { told.frame.clone() });
+    let call = Call { visit, task, payload, timeout };
     let answer = call.within_time().await;
-    settle(visit, frame, answer)
+    settle(visit, told, answer)
+}
+
+/// How a call is told in the history: what all its events say, and their types.
+struct Told {
+    frame: Value,
+    scheduled: EventType,
+    started: EventType,
+    succeeded: EventType,
+    failed: EventType,
+    timed_out: EventType,
+}
+
+impl Told {
+    fn of(task: &Task) -> Self {
+        if task.resource == Resource::Function {
+            return Self {
+                frame: json!({}),
+                scheduled: EventType::LambdaFunctionScheduled,
+                started: EventType::LambdaFunctionStarted,
+                succeeded: EventType::LambdaFunctionSucceeded,
+                failed: EventType::LambdaFunctionFailed,
+                timed_out: EventType::LambdaFunctionTimedOut,
+            };
+        }
+        let (kind, action) = task.resource.parts();
+        Self {
+            frame: json!({"resourceType": kind, "resource": action}),
+            scheduled: EventType::TaskScheduled,
+            started: EventType::TaskStarted,
+            succeeded: EventType::TaskSucceeded,
+            failed: EventType::TaskFailed,
+            timed_out: EventType::TaskTimedOut,
+        }
+    }
 }
 
 fn add(details: &mut Value, key: &str, value: Value) {
@@ -58,25 +97,26 @@ fn add(details: &mut Value, key: &str, value: Value) {
 /// Records how a call ended. `None` is a call that ran out of time.
 fn settle(
     visit: &mut Visit<'_>,
-    mut details: Value,
+    told: Told,
     answer: Option<Result<Value, TaskError>>,
 ) -> Result<Value, Fault> {
     let name = &visit.state.name;
     let result = match answer {
         None => {
             let cause = format!("the task '{name}' took longer than its TimeoutSeconds");
-            Err((EventType::TaskTimedOut, Fault::new(TIMEOUT, cause)))
+            Err((told.timed_out, Fault::new(TIMEOUT, cause)))
         }
-        Some(Err(error)) => Err((EventType::TaskFailed, Fault::new(error.error, error.cause))),
+        Some(Err(error)) => Err((told.failed, Fault::new(error.error, error.cause))),
         Some(Ok(value)) => {
             let what = format!("The state/task '{name}' returned a result that");
-            within_limit(&value, &what).map(|()| value).map_err(|f| (EventType::TaskFailed, f))
+            within_limit(&value, &what).map(|()| value).map_err(|f| (told.failed, f))
         }
     };
+    let mut details = told.frame;
     match result {
         Ok(value) => {
             add(&mut details, "output", value.to_string().into());
-            visit.record(EventType::TaskSucceeded, details);
+            visit.record(told.succeeded, details);
             Ok(value)
         }
         Err((kind, fault)) => {
@@ -126,8 +166,8 @@ impl Call<'_, '_> {
                     _ = self.once() => {}
                     () = tokio::time::sleep(*after) => {}
                 }
-                let error = match self.resource {
-                    Resource::LambdaInvoke => "Lambda.Unknown",
+                let error = match self.task.resource {
+                    Resource::LambdaInvoke | Resource::Function => "Lambda.Unknown",
                     Resource::StartJobRunSync | Resource::PutEvents => TASK_FAILED,
                 };
                 Err(TaskError::new(error, "killed by an injection"))
@@ -138,7 +178,8 @@ impl Call<'_, '_> {
     async fn once(&self) -> Result<Value, TaskError> {
         let run = self.visit.run;
         let services = &run.shared.services;
-        match self.resource {
+        match self.task.resource {
+            Resource::Function => services.lambda_invoke(self.lambda_call()).await,
             Resource::LambdaInvoke => {
                 let payload = services.lambda_invoke(self.lambda_call()).await?;
                 Ok(json!({"ExecutedVersion": "$LATEST", "Payload": payload, "StatusCode": 200}))
@@ -160,10 +201,13 @@ impl Call<'_, '_> {
 
     fn lambda_call(&self) -> LambdaCall {
         let field = |name: &str| self.payload.get(name);
-        let function_name = field("FunctionName").and_then(Value::as_str).unwrap_or_default();
+        let (function_name, payload) = match self.task.resource {
+            Resource::Function => (function_name(&self.task.arn), Some(self.payload.clone())),
+            _ => (field("FunctionName").and_then(Value::as_str), field("Payload").cloned()),
+        };
         LambdaCall {
-            function_name: function_name.into(),
-            payload: field("Payload").cloned().unwrap_or_else(|| json!({})),
+            function_name: function_name.unwrap_or_default().into(),
+            payload: payload.unwrap_or_else(|| json!({})),
             state: self.visit.state.name.clone(),
             attempt: self.visit.retries,
             timeout: self.timeout,

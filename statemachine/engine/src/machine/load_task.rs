@@ -33,19 +33,25 @@ pub(super) fn task(fields: &Fields<'_>, problems: &mut Problems) -> Option<Task>
     let result = result_rule(fields, problems);
     let timeout = timeout(fields, problems);
     let arn = fields.required_string("Resource", "a Task state", problems)?;
-    let Some(resource) = Resource::ALL.into_iter().find(|resource| resource.arn() == arn) else {
-        let known = Resource::ALL.map(Resource::arn).join(", ");
-        let sentence = format!("this engine supports no resource `{arn}`; it knows {known}");
-        problems.add(&fields.place("Resource"), sentence);
-        return None;
+    let resource = match Resource::parse(arn) {
+        Ok(resource) => resource,
+        Err(sentence) => {
+            problems.add(&fields.place("Resource"), sentence);
+            return None;
+        }
     };
-    let parameters = template(fields, "Parameters", problems);
-    if parameters.is_none() {
-        problems.add(fields.at(), format!("a Task of `{arn}` needs the field `Parameters`"));
-    }
-    let parameters = parameters?;
-    check_parameters(resource, fields, &parameters, problems);
-    Some(Task { resource, parameters, timeout, result })
+    let parameters = match template(fields, "Parameters", problems) {
+        None if resource == Resource::Function => Template::whole(),
+        None => {
+            problems.add(fields.at(), format!("a Task of `{arn}` needs the field `Parameters`"));
+            return None;
+        }
+        Some(parameters) => {
+            check_parameters(resource, arn, fields, &parameters, problems);
+            parameters
+        }
+    };
+    Some(Task { resource, arn: arn.into(), parameters, timeout, result })
 }
 
 fn timeout(fields: &Fields<'_>, problems: &mut Problems) -> Limit {
@@ -72,6 +78,7 @@ fn known(resource: Resource) -> (&'static [&'static str], &'static [&'static str
             &["ApplicationId", "ExecutionRoleArn", "JobDriver"],
         ),
         Resource::PutEvents => (&["Entries"], &["Entries"]),
+        Resource::Function => (&[], &[]),
     }
 }
 
@@ -100,12 +107,17 @@ pub(super) fn only_parameters(
 
 fn check_parameters(
     resource: Resource,
+    arn: &str,
     fields: &Fields<'_>,
     parameters: &Template,
     problems: &mut Problems,
 ) {
+    if resource == Resource::Function {
+        // They are the function's own.
+        return;
+    }
     let (takes, needs) = known(resource);
-    only_parameters(fields, takes, needs, resource.arn(), problems);
+    only_parameters(fields, takes, needs, arn, problems);
     let name = parameters.field("FunctionName");
     if resource == Resource::LambdaInvoke && name.is_some_and(|name| name.text().is_none()) {
         problems.add(

@@ -61,6 +61,8 @@ pub(crate) struct ResultRule {
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) resource: Resource,
+    /// `Resource` as it was written.
+    pub(crate) arn: String,
     pub(crate) parameters: Template,
     pub(crate) timeout: Limit,
     pub(crate) result: ResultRule,
@@ -72,17 +74,31 @@ pub(crate) enum Resource {
     LambdaInvoke,
     StartJobRunSync,
     PutEvents,
+    /// A function whose ARN is the resource: its input is the payload, its answer the result.
+    Function,
 }
 
-impl Resource {
-    pub(crate) const ALL: [Self; 3] = [Self::LambdaInvoke, Self::StartJobRunSync, Self::PutEvents];
+/// The calls that have a name of their own.
+const CALLS: [(&str, Resource); 3] = [
+    ("arn:aws:states:::lambda:invoke", Resource::LambdaInvoke),
+    ("arn:aws:states:::emr-serverless:startJobRun.sync", Resource::StartJobRunSync),
+    ("arn:aws:states:::events:putEvents", Resource::PutEvents),
+];
 
-    pub(crate) fn arn(self) -> &'static str {
-        match self {
-            Self::LambdaInvoke => "arn:aws:states:::lambda:invoke",
-            Self::StartJobRunSync => "arn:aws:states:::emr-serverless:startJobRun.sync",
-            Self::PutEvents => "arn:aws:states:::events:putEvents",
+impl Resource {
+    /// The resource of that ARN, or in words what would be one.
+    pub(crate) fn parse(arn: &str) -> Result<Self, String> {
+        if function_name(arn).is_some() {
+            return Ok(Self::Function);
         }
+        let call = CALLS.into_iter().find(|(known, _)| *known == arn);
+        call.map(|(_, resource)| resource).ok_or_else(|| {
+            let known = CALLS.map(|(known, _)| known).join(", ");
+            format!(
+                "this engine supports no resource `{arn}`; it knows {known} and the ARNs of \
+                 functions"
+            )
+        })
     }
 
     /// `resourceType` and `resource` of history events.
@@ -91,8 +107,20 @@ impl Resource {
             Self::LambdaInvoke => ("lambda", "invoke"),
             Self::StartJobRunSync => ("emr-serverless", "startJobRun.sync"),
             Self::PutEvents => ("events", "putEvents"),
+            Self::Function => ("lambda", "function"),
         }
     }
+}
+
+/// `NAME` of `arn:aws:lambda:REGION:ACCOUNT:function:NAME`, with the qualifier if there is one.
+pub(crate) fn function_name(arn: &str) -> Option<&str> {
+    let mut parts = arn.splitn(7, ':');
+    let mut part = || parts.next();
+    let [scheme, partition, service, _, _, kind] =
+        [part()?, part()?, part()?, part()?, part()?, part()?];
+    let name = part().filter(|name| !name.is_empty())?;
+    let function = scheme == "arn" && partition.starts_with("aws") && service == "lambda";
+    (function && kind == "function").then_some(name)
 }
 
 /// A number that stands in the machine or in the input.

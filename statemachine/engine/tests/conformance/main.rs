@@ -64,6 +64,7 @@ topics! {
     readers_of_lines => "readers-lines",
     retry => "retry",
     task => "task",
+    task_functions => "task-functions",
     tolerance => "tolerance",
     unsupported => "unsupported",
 }

@@ -184,3 +184,33 @@ async fn the_identity_is_in_every_name() {
     );
     assert_eq!(context["Execution"]["RoleArn"], "role");
 }
+
+#[tokio::test]
+async fn a_function_by_its_arn_is_told_in_events_of_its_own() {
+    let arn = "arn:aws:lambda:local:000000000000:function:f:live";
+    let world = World::new().failing("f:live", &["A"]);
+    let definition = only(json!({
+        "Type": "Task", "Resource": arn, "TimeoutSeconds": 9, "Retry": [{"ErrorEquals": ["A"]}],
+    }));
+    let outcome = run(definition, &world, json!({"a": 1})).await;
+    assert_eq!(succeeded(&outcome), &json!({"a": 1}));
+    let told: Vec<(E, Value)> = outcome.history[2..7]
+        .iter()
+        .map(|event| (event.event_type, event.details.clone()))
+        .collect();
+    let scheduled = json!({"resource": arn, "input": "{\"a\":1}", "timeoutInSeconds": 9});
+    assert_eq!(
+        told,
+        [
+            (E::LambdaFunctionScheduled, scheduled.clone()),
+            (E::LambdaFunctionStarted, Value::Null),
+            (E::LambdaFunctionFailed, json!({"error": "A", "cause": "because"})),
+            (E::LambdaFunctionScheduled, scheduled),
+            (E::LambdaFunctionStarted, Value::Null),
+        ]
+    );
+    let done = &outcome.history[7];
+    assert_eq!(done.event_type, E::LambdaFunctionSucceeded);
+    assert_eq!(done.details, json!({"output": "{\"a\":1}"}));
+    assert_eq!(world.calls.lock().unwrap()[0].function_name, "f:live");
+}

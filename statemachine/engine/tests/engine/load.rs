@@ -275,7 +275,17 @@ fn values_that_do_not_fit_are_refused() {
         |fields: Value| task(json!({"Retry": [with(json!({"ErrorEquals": ["A"]}), fields)]}));
     let table = [
         (
-            task(json!({"Resource": "arn:aws:lambda:eu-central-1:1:function:f"})),
+            task(json!({"Resource": "arn:aws:lambda:eu-central-1:1:layer:f"})),
+            "Resource",
+            "no resource",
+        ),
+        (
+            task(json!({"Resource": "arn:aws:lambda:eu-central-1:1:function:"})),
+            "Resource",
+            "the ARNs of functions",
+        ),
+        (
+            task(json!({"Resource": "arn:aws:states:eu-central-1:1:activity:f"})),
             "Resource",
             "no resource",
         ),
