@@ -173,9 +173,9 @@ fn dotted<'t>(text: &str, rest: &'t str) -> Result<(Step, &'t str), String> {
     if name.is_empty() {
         return Err(format!("`{text}` has a dot without a name after it"));
     }
-    if !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
+    if !name.chars().all(|c| c.is_alphanumeric() || "_-".contains(c)) {
         return Err(format!(
-            "`{text}` has the name `{name}`: outside ['…'] a name is letters, digits and `_`"
+            "`{text}` has the name `{name}`: outside ['…'] a name is letters, digits, `_` and `-`"
         ));
     }
     Ok((Step::Key(name.into()), after))
@@ -243,13 +243,14 @@ mod tests {
 
     #[test]
     fn finds_names_indexes_and_quoted_names() {
-        let data = json!({"a": {"b": [{"c d": 7, "it's": 8, "]": 9}, [1, [2]]]}, "ü_1": 3});
+        let data = json!({"a": {"b": [{"c d": 7, "it's": 8, "]": 9}, [1, [2]]]}, "ü_1": 3, "detail-type": 4});
         assert_eq!(find("$", &data), Some(data.clone()));
         assert_eq!(find("$.a.b[0]['c d']", &data), Some(json!(7)));
         assert_eq!(find(r"$['a']['b'][0]['it\'s']", &data), Some(json!(8)));
         assert_eq!(find("$.a.b[0][\"]\"]", &data), Some(json!(9)));
         assert_eq!(find("$.a.b[1][1][0]", &data), Some(json!(2)));
         assert_eq!(find("$.ü_1", &data), Some(json!(3)));
+        assert_eq!(find("$.detail-type", &data), Some(json!(4)));
         assert_eq!(find("$$.Execution.Id", &data), Some(json!("e")));
         for missing in ["$.x", "$.a.b[9]", "$.a[0]", "$.a.b.c", "$$.State.Name"] {
             assert_eq!(find(missing, &data), None, "{missing}");
@@ -269,7 +270,7 @@ mod tests {
             ("$['a','b']", "list of places"),
             ("$.a[-1]", "from the end"),
             ("$.a.length()", "letters"),
-            ("$.a-b", "letters"),
+            ("$.a+b", "letters"),
             ("$.a[", "never closed"),
             ("$['a", "never closed"),
             ("$.a.", "without a name"),

@@ -73,12 +73,12 @@ impl Parser<'_> {
     }
 
     fn name(&mut self) -> Result<String, String> {
-        let name = self.while_fits(|c| c.is_alphanumeric() || c == '_').to_owned();
+        let name = self.while_fits(|c| c.is_alphanumeric() || "_-".contains(c)).to_owned();
         // `length()` and the like are no names.
         let ends = self.rest.is_empty()
             || self.rest.starts_with(['.', '[', ' ', ')', '=', '!', '<', '>', '&', '|']);
         if name.is_empty() || !ends {
-            return Err(self.wrong("where a name of letters, digits and `_` must stand"));
+            return Err(self.wrong("where a name of letters, digits, `_` and `-` must stand"));
         }
         Ok(name)
     }
