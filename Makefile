@@ -7,9 +7,9 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := g++ openssh-server openssh-sftp-server gesftpserver proftpd-basic proftpd-mod-crypto gnupg sq \
   openssl python3 python3-venv tar gzip \
   bzip2 xz-utils zstd zip unzip p7zip-full libarchive-tools default-jre-headless faketime \
-  qemu-user-static libc6-arm64-cross
+  qemu-user-static libc6-arm64-cross npm
 COMMANDS := g++ /usr/sbin/sshd /usr/sbin/proftpd gpg gpgconf sq openssl ssh-keygen python3 tar gzip bzip2 xz zstd zip \
-  unzip 7z bsdtar java faketime prlimit qemu-aarch64-static
+  unzip 7z bsdtar java faketime prlimit qemu-aarch64-static npm
 FILES := /usr/lib/proftpd/mod_sftp.so /usr/lib/openssh/sftp-server /usr/libexec/gesftpserver \
   /usr/aarch64-linux-gnu/lib/libc.so.6
 VENV := .venv
@@ -17,6 +17,7 @@ VENV := .venv
 ENGINES_VENV := .venv-engines
 OPINION_VENV := .venv-localstack
 PYTHON_3_13 ?= python3.13
+LINTERS := integration/linters/node_modules
 # What people use today, for the benchmark; Spark needs Java.
 PEERS := rclone time openssl zip unzip default-jre-headless
 PEER_COMMANDS := rclone /usr/bin/time openssl zip unzip java ssh sftp
@@ -124,7 +125,8 @@ packages:
 	@$(SUDO) mkdir -p /run/sshd
 
 tools: packages
-	@$(MAKE) --no-print-directory $(VENV)/installed $(ENGINES_VENV)/installed $(PACKAGE_VENV)/installed
+	@$(MAKE) --no-print-directory $(VENV)/installed $(ENGINES_VENV)/installed $(PACKAGE_VENV)/installed \
+	  $(LINTERS)/installed
 	@rustup target add aarch64-unknown-linux-gnu
 	@$(CARGO) nextest --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-nextest
 
@@ -158,6 +160,10 @@ $(VENV)/installed: integration/requirements.txt integration/emulator.txt
 $(ENGINES_VENV)/installed: integration/engines/requirements.txt
 	python3 -m venv $(ENGINES_VENV)
 	$(ENGINES_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+$(LINTERS)/installed: integration/linters/package-lock.json
+	npm ci --silent --no-audit --no-fund --prefix integration/linters
 	@touch $@
 
 $(OPINION_VENV)/installed: integration/engines/requirements-localstack.txt

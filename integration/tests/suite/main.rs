@@ -29,6 +29,8 @@ mod job;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
+mod linters;
+#[cfg(test)]
 mod manifest;
 #[cfg(test)]
 mod ministack;
