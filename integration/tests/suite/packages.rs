@@ -174,24 +174,33 @@ fn a_program_that_its_image_cannot_load_is_refused() {
     }
 }
 
-#[test]
-fn the_archive_of_the_spark_job_holds_its_program_and_is_the_same_each_time() {
+/// Packs a program of nine bytes that has those file modes, and returns the one pack that comes of it.
+fn pack(call: &str) -> Vec<u8> {
     let room = tempfile::tempdir().expect("a folder");
-    let program = room.path().join("bootstrap");
-    let mut archives = Vec::new();
-    for mode in ["0o600", "0o777"] {
+    let [program, packed] = ["bootstrap", "packed"].map(|name| room.path().join(name));
+    let packs = ["0o600", "0o777"].map(|mode| {
         std::fs::write(&program, "a program").expect("a file");
-        let path = room.path().join(mode);
-        judged(&format!(
-            "p = pathlib.Path('{}'); p.chmod({mode}); archive.tar_program(p, 'count-large', pathlib.Path('{}'))",
-            program.display(),
-            path.display()
-        ))
-        .expect("an archive");
-        archives.push(std::fs::read(path).expect("an archive"));
-    }
-    assert_eq!(archives[0], archives[1]);
-    let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(&*archives[0]));
+        let paths = format!("{:?}, {:?}", program.display(), packed.display());
+        let paths = format!("p, q = map(pathlib.Path, ({paths}))");
+        judged(&format!("{paths}; p.chmod({mode}); archive.{call}")).expect("a pack");
+        std::fs::read(&packed).expect("a pack")
+    });
+    let [strict, open] = packs;
+    assert_eq!(strict, open, "{call} takes more of a file than its bytes");
+    open
+}
+
+#[test]
+fn a_pack_is_executable_whatever_its_file_was() {
+    let zip = pack("zip_bootstrap(p, q)");
+    let mut zip = ZipArchive::new(std::io::Cursor::new(zip)).expect("a zip");
+    assert_eq!(zip.by_name("bootstrap").expect("the program").unix_mode(), Some(0o100_755));
+}
+
+#[test]
+fn the_archive_of_the_spark_job_holds_its_program() {
+    let packed = pack("tar_program(p, 'count-large', q)");
+    let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(&*packed));
     let entries = tar.entries().expect("entries").map(|entry| {
         let entry = entry.expect("an entry");
         let header = entry.header();

@@ -10,7 +10,7 @@ use super::{cloud, fails, start};
 use crate::samples::sample;
 
 /// Seconds; two of them are kept back for the answer.
-const SHORT_TIMEOUT: u32 = 4;
+const SHORT_TIMEOUT: u32 = 6;
 
 fn odd(timeout_seconds: Option<u32>) -> Rie {
     let mut setting = Setting::default().with("DRAYAGE_BUCKET", "bucket");
