@@ -310,4 +310,16 @@ mod tests {
             ]
         );
     }
+
+    #[test]
+    fn rows_are_counted_by_their_state() {
+        let expects = serde_json::json!({"pattern": "*.csv", "due": "06:30"});
+        let expectation: Expectation = serde_json::from_value(expects).expect("an expectation");
+        let calendar = expectation.calendar().expect("a calendar");
+        let look = Look { run: "one", files: &[], now: time("2026-03-02T12:00:00Z") };
+        let missing = look.at(&expectation, &calendar, &mut BTreeMap::new()).expect("a look");
+        let missing = missing.into_iter().map(|(row, _)| row);
+        let rows: Vec<Expected> = missing.cycle().take(3).collect();
+        assert_eq!((count(&rows, Arrival::Missing), count(&rows, Arrival::Late)), (3, 0));
+    }
 }

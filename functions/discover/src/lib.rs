@@ -289,3 +289,28 @@ async fn skip_the_others(run: &Run, items: &[FileItem]) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::events::Resend;
+
+    use super::*;
+
+    #[test]
+    fn a_start_names_a_partner_and_a_resend_its_reason() {
+        let start = |partner: &str, reason: Option<&str>| Start {
+            partner: partner.to_owned(),
+            resend: reason.map(|reason| Resend {
+                paths: vec!["orders.csv".to_owned()],
+                reason: reason.to_owned(),
+            }),
+            ..Start::default()
+        };
+        let code = |start| check_start(&start).map_err(|failure| failure.code.to_string());
+        assert_eq!(code(start("acme", None)), Ok(()));
+        assert_eq!(code(start("acme", Some("lost"))), Ok(()));
+        assert_eq!(code(start("../acme", None)), Err("start.partner".to_owned()));
+        assert_eq!(code(start("", None)), Err("start.partner".to_owned()));
+        assert_eq!(code(start("acme", Some(" "))), Err("start.resend_reason".to_owned()));
+    }
+}

@@ -50,7 +50,7 @@ async fn look_through(
 ) -> Result<Seen, Failure> {
     let source = &profile.source;
     let first = candidates(session, source, wanted).await?;
-    // Of nothing, a second look would tell nothing either.
+    // Of nothing, a second look would tell nothing either; where one is made too many, it costs time.
     let complete = if first.files.is_empty() || source.settle_seconds == 0 {
         first.files.clone()
     } else {
